@@ -238,11 +238,9 @@ impl Server {
 
         let kms = Kms::open(&stack.encryption_keys, (!options.ephemeral).then_some(options.state.as_path()))?;
         let kms_url = listeners.serve_on_free_port(recorded(kms.router(authenticator.clone()))).await?;
-        let secrets = SecretsManager::open(options.secrets.clone())?;
-        let secrets_url = listeners.serve_on_free_port(recorded(secrets.router(authenticator.clone()))).await?;
+        let secrets_url = listeners.serve_on_free_port(recorded(secrets_router(&options, &authenticator)?)).await?;
         let knowledge = start_knowledge(&options, &stack, &faults, &mut listeners)?;
-        let (models, model_description) = models(&options, &stack.api).await?;
-        let bedrock_router = bedrock_router(&options, models, knowledge.clone(), &authenticator).await?;
+        let (bedrock_router, models) = bedrock_router(&options, &stack.api, knowledge.clone(), &authenticator).await?;
         let lambda_listener = listen(0).await?;
         let addresses = ServiceAddresses {
             own: base_url.clone(),
@@ -256,8 +254,8 @@ impl Server {
         };
         let launcher = launcher(&options, process_environment(&authenticator, addresses), &faults, processes);
         let lambda = Lambda::start(&stack.functions, launcher).await?;
-        let lambda_router = recorded(lambda.router(authenticator.clone()));
-        listeners.serve_with_timeout(lambda_listener, lambda_router, INVOCATION_TIMEOUT);
+        let router = recorded(lambda.router(authenticator.clone()));
+        listeners.serve_with_timeout(lambda_listener, router, INVOCATION_TIMEOUT);
         let lambda = if options.ephemeral { lambda } else { lambda.with_event_folder(options.state.join("events")) };
 
         let websocket_api =
@@ -275,7 +273,7 @@ impl Server {
         Ok(Self {
             endpoint_file: write_endpoint_file(&options, &endpoint)?,
             endpoint,
-            models: model_description,
+            models,
             database,
             lambda,
             knowledge,
@@ -396,6 +394,10 @@ fn open_database(options: &ServerOptions, stack: &Stack, faults: &FaultInjector)
     Ok(database.with_faults(faults, &stack.tables)?)
 }
 
+fn secrets_router(options: &ServerOptions, authenticator: &Authenticator) -> Result<Router, SecretFileError> {
+    Ok(SecretsManager::open(options.secrets.clone())?.router(authenticator.clone()))
+}
+
 fn delete_expired_items(database: DynamoDb, listeners: &mut Listeners) {
     listeners.spawn(async move { database.delete_expired_items_every(TTL_INTERVAL).await });
 }
@@ -478,15 +480,17 @@ fn start_knowledge(
     Ok(Some(knowledge))
 }
 
-/// The models, and what is answered from documents.
+/// The models and what is answered from documents, and which models those are.
 async fn bedrock_router(
     options: &ServerOptions,
-    models: ModelService,
+    api: &stack::Api,
     knowledge: Option<KnowledgeBase>,
     authenticator: &Authenticator,
-) -> Result<Router, StartError> {
+) -> Result<(Router, String), StartError> {
+    let (models, description) = models(options, api).await?;
     let searches = knowledge_router(options, knowledge, models.clone(), authenticator).await?;
-    Ok(bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches))
+    let router = bedrock::with_iam_guard(models.router(), authenticator.clone()).merge(searches);
+    Ok((router, description))
 }
 
 /// The models, and which ones they are.

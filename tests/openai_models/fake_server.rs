@@ -120,13 +120,13 @@ async fn complete(State(state): State<FakeState>, headers: HeaderMap, Json(reque
             return refusal(Dialect::LlamaServer, StatusCode::INTERNAL_SERVER_ERROR, message);
         }
         Behaviour::BreaksStreamWithTools if request["stream"] == true && request.get("tools").is_some() => {
-            let started = stream::iter([Ok(Bytes::from_static(b": ping\n\n"))]);
+            let head = stream::iter([Ok(Bytes::from_static(b": ping\n\n"))]);
             // The head and the comment are sent before the connection breaks.
             let broken = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
             });
-            let broken = started.chain(broken);
+            let broken = head.chain(broken);
             return ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(broken)).into_response();
         }
         Behaviour::NoStreamWithTools | Behaviour::BreaksStreamWithTools => Dialect::LlamaServer,

@@ -1,4 +1,4 @@
-//! Conversations with a real model. The variable PARLANCE_REAL_MODELS has the URL of its server:
+//! A conversation with a real model. The variable PARLANCE_REAL_MODELS has the URL of its server:
 //! `tests/openai_models/real_model.sh` starts one and runs this test. `cargo test` alone leaves it out.
 #[allow(dead_code, reason = "the end-to-end tests need more of it")]
 #[path = "../e2e/backend.rs"]
@@ -9,8 +9,6 @@ mod conversations;
 mod fake_server;
 #[path = "../support/lambda_function.rs"]
 mod lambda_function;
-mod replies;
-mod request_rules;
 #[allow(dead_code, reason = "the end-to-end tests need more of it")]
 #[path = "../e2e/subscriber.rs"]
 mod subscriber;

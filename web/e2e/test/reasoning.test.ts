@@ -1,15 +1,17 @@
 import { beforeAll, expect, test } from 'vitest';
 import { createSuite } from '../support/suite.js';
 
+const CLAUDE = 'anthropic.claude-sonnet-4-5-20250929-v1:0';
+
 const suite = createSuite({
   users: ['ada:administrators', 'bob', 'eve'],
   parameters: {
     ModelId: 'parlance.echo',
     GuardrailId: 'house1',
-    MoreModelArns: [
-      'arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0',
-      'arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0',
-    ].join(','),
+    FallbackModelIds: CLAUDE,
+    MoreModelArns: ['parlance', 'anthropic']
+      .map((provider) => `arn:aws:bedrock:*::foundation-model/${provider}.*`)
+      .join(','),
   },
 });
 
@@ -21,7 +23,7 @@ beforeAll(async () => {
     speechless: { modelId: 'parlance.reasoning-only' },
     deep: { modelId: 'parlance.reasoning-long' },
     retired: { modelId: 'parlance.retired', fallbackModelIds: ['parlance.echo'] },
-    recalling: { modelId: 'parlance.any', systemPrompt: 'You answer briefly. '.repeat(700) },
+    recalling: { modelId: CLAUDE, systemPrompt: 'You answer briefly. '.repeat(700) },
     hasty: { modelId: 'parlance.echo', guardrail: { mode: 'ASYNC' } },
   };
   for (const [id, settings] of Object.entries(agents)) await api.putAgent({ id, ...settings });

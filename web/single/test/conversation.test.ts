@@ -93,7 +93,7 @@ function agentEvent(turnId: string, text: string): Partial<ConversationEvent> {
 }
 
 function contentOf(text: string): ConversationEvent['content'][number] {
-  return { text, citations: null, toolUse: null, toolResult: null };
+  return { text, citations: null, toolUse: null, toolResult: null, reasoning: null };
 }
 
 let conversation: EntryConversation;
