@@ -9,6 +9,8 @@ mod conversations;
 mod fake_server;
 #[path = "../support/lambda_function.rs"]
 mod lambda_function;
+mod replies;
+mod request_rules;
 #[allow(dead_code, reason = "the end-to-end tests need more of it")]
 #[path = "../e2e/subscriber.rs"]
 mod subscriber;
