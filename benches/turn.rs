@@ -10,6 +10,7 @@ use api::types::{
     ContentBlock, ConversationEvent, InferenceSettings, Sender, SenderKind, StopReason, TurnStatus, Usage,
 };
 use divan::{AllocProfiler, Bencher, counter::ItemsCount};
+use serde_json::json;
 use turn::{
     attempt::{Attempt, AttemptStart, Input},
     claim::Claim,
@@ -17,7 +18,6 @@ use turn::{
     effect::Effect,
     limits::Limits,
     model::{ModelRequest, ModelStop, StreamEvent},
-    request::Agent,
     tool::Caller,
 };
 
@@ -108,23 +108,10 @@ fn attempt_start(now: Instant) -> AttemptStart {
         retrieval: None,
         stored_passages: BTreeMap::new(),
         reply_to: None,
-        agent: Agent {
-            id: "default".into(),
-            version: 0,
-            name: None,
-            model_id: "any".into(),
-            system_prompt: None,
-            context_bytes: 400_000,
-            inference: None,
-            tools: Vec::new(),
-            max_steps: 10,
-            tool_timeout_seconds: 30,
-            knowledge: None,
-            reasoning: None,
-            prompt_caching: Default::default(),
-            fallback_model_ids: Vec::new(),
-            guardrail: None,
-        },
+        agent: serde_json::from_value(json!({
+            "id": "default", "version": 0, "modelId": "any", "contextBytes": 400_000,
+        }))
+        .expect("the members are those of an agent"),
         question: ConversationEvent {
             id: "t1".into(),
             conversation_id: "c1".into(),

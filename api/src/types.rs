@@ -164,7 +164,6 @@ pub enum GuardrailPolicy {
     Word,
     SensitiveInformation,
     ContextualGrounding,
-    AutomatedReasoning,
     /// A policy that this version does not know.
     #[serde(other)]
     Other,

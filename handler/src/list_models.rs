@@ -2,7 +2,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use turn::{
-    capabilities::{self, CacheTtl, ReasoningForm},
+    capabilities::{self, CacheTtl, ReasoningForm, ToolSupport},
     request::ListModelsRequest,
 };
 
@@ -35,7 +35,6 @@ pub fn list_models(request: &ListModelsRequest, more: &[String]) -> Value {
     serde_json::to_value(models).expect("texts and numbers always serialize")
 }
 
-/// Every model takes tools, as far as is known: one that does not take them in a stream is asked without one.
 fn model(id: &str) -> Model<'_> {
     let known = capabilities::of_model(id);
     let cached_for = |ttl: CacheTtl| known.cache.as_ref().is_some_and(|cache| cache.ttls.contains(&ttl));
@@ -43,7 +42,7 @@ fn model(id: &str) -> Model<'_> {
     Model {
         id,
         family: known.family.as_deref(),
-        tools: true,
+        tools: known.tools != ToolSupport::None,
         reasoning: known.reasoning.is_some_and(|reasoning| reasoning.form != ReasoningForm::Always),
         prompt_caching: caching.into_iter().filter(|(_, ttl)| cached_for(*ttl)).map(|(name, _)| name).collect(),
         images: !known.images.is_empty(),
@@ -60,7 +59,7 @@ mod tests {
 
     #[test]
     fn list_has_what_the_table_knows() {
-        let model_ids = vec!["eu.anthropic.claude-sonnet-5".to_owned(), "unknown".to_owned()];
+        let model_ids = ["eu.anthropic.claude-sonnet-5", "unknown", "anthropic.claude-v2:1"].map(str::to_owned).into();
         let expected = json!([
             {
                 "id": "eu.anthropic.claude-sonnet-5", "family": "Claude Sonnet 5", "tools": true, "reasoning": true,
@@ -70,6 +69,10 @@ mod tests {
             {
                 "id": "unknown", "family": null, "tools": true, "reasoning": false, "promptCaching": [],
                 "images": false, "documents": false, "contextTokens": null
+            },
+            {
+                "id": "anthropic.claude-v2:1", "family": "Claude 2", "tools": false, "reasoning": false,
+                "promptCaching": [], "images": false, "documents": false, "contextTokens": 100_000
             },
         ]);
         let more = ["unknown".to_owned(), "arn:aws:bedrock:*::foundation-model/*".to_owned()];

@@ -11,7 +11,7 @@ pub use crate::aws::Bedrock;
 pub use api::types::{FailureCode, InferenceSettings, StopReason, ToolUse, Usage};
 pub use turn::{
     model::{
-        CitedPassage, ModelError, ModelRequest, ModelStop, Role, SearchResult, StreamEvent, ToolOutput,
+        CitedPassage, ModelError, ModelRequest, ModelStop, ReasoningPart, Role, SearchResult, StreamEvent, ToolOutput,
         TranscriptBlock, TranscriptMessage,
     },
     tool::Tool as AgentTool,

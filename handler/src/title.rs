@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt, pin_mut};
 use tokio::time::{Instant, timeout_at};
 use turn::{
-    model::{Guardrail, ModelError, StreamEvent},
+    model::{Guardrail, ModelError, ModelRequest, StreamEvent},
     mutation::PublishFailure,
     title::{first_words, title_request, written_title},
 };
@@ -15,7 +15,7 @@ use crate::{InvocationContext, attempt_loop::Effects, clock};
 /// How often the title is published. One that was accepted is refused the next time, because the conversation
 /// has a title by then.
 const MAX_TRIES: u32 = 3;
-/// The longest text that is read of a model, in bytes.
+/// No more is read of a model once it has written so much, in bytes. The title is in its first line.
 const MAX_TEXT_BYTES: usize = 2000;
 
 /// What a title is made of.
@@ -62,17 +62,17 @@ async fn written_by_model<E: Effects>(
 }
 
 /// `None` where a guardrail has intervened: then the text is the guardrail's.
-async fn read_text<E: Effects>(
-    effects: &E,
-    request: Arc<turn::model::ModelRequest>,
-) -> Result<Option<String>, ModelError> {
+async fn read_text<E: Effects>(effects: &E, request: Arc<ModelRequest>) -> Result<Option<String>, ModelError> {
     let events = effects.call_model(request);
     pin_mut!(events);
     let mut text = String::new();
     while let Some(event) = events.next().await {
         match event? {
-            StreamEvent::Text { text: delta, .. } if text.len() + delta.len() <= MAX_TEXT_BYTES => {
+            StreamEvent::Text { text: delta, .. } => {
                 text.push_str(&delta);
+                if text.len() >= MAX_TEXT_BYTES {
+                    break;
+                }
             }
             StreamEvent::Guardrail(findings) if findings.is_blocked => return Ok(None),
             StreamEvent::Usage(_) => break,
@@ -88,6 +88,7 @@ async fn publish<E: Effects>(conversation_id: &str, title: &str, context: &Invoc
             Ok(()) => return,
             Err(PublishFailure::Stale) => return tracing::debug!("the conversation has a title"),
             Err(PublishFailure::Refused) => return tracing::warn!("the title was refused"),
+            Err(PublishFailure::Retryable) if failures == MAX_TRIES => break,
             Err(PublishFailure::Retryable) => {
                 let delay = context.limits.publish_retry.seeded_delay(failures, context.jitter_seed());
                 tokio::time::sleep(delay).await;

@@ -11,6 +11,7 @@ use api::types::{
 };
 use futures::{Stream, StreamExt, future::pending, stream};
 use handler::attempt_loop::{Effects, run_attempt};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use turn::{
     attempt::{Attempt, AttemptStart, RetrievalStart},
@@ -23,7 +24,6 @@ use turn::{
     model::{ModelError, ModelRequest, ModelStop, StreamEvent, ToolOutput},
     mutation::{Accepted, AgentEvent, Mutation, PublishFailure, Update},
     replies::{Connection, Listener, ReplyFailure, ReplyRequest, ReplyTo},
-    request::Agent,
     retrieval::RetrievalResult,
     tool::{Caller, LambdaTool, Tool, ToolApproval, ToolEffect, ToolOutcome, ToolRun, ToolTarget},
     transcript::TranscriptInput,
@@ -520,23 +520,10 @@ fn attempt_start(now: std::time::Instant) -> AttemptStart {
         caller: Caller::default(),
         claim: Claim { conversation_id: "c1".into(), turn_id: "t1".into(), run: 1, attempt: 1, last_position: 1 },
         leased_at: now,
-        agent: Agent {
-            id: "default".into(),
-            version: 0,
-            name: None,
-            model_id: "m".into(),
-            system_prompt: None,
-            context_bytes: 1000,
-            inference: None,
-            tools: Vec::new(),
-            max_steps: 10,
-            tool_timeout_seconds: 300,
-            knowledge: None,
-            reasoning: None,
-            prompt_caching: Default::default(),
-            fallback_model_ids: Vec::new(),
-            guardrail: None,
-        },
+        agent: serde_json::from_value(json!({
+            "id": "default", "version": 0, "modelId": "m", "contextBytes": 1000, "toolTimeoutSeconds": 300,
+        }))
+        .unwrap(),
         question: ConversationEvent {
             id: "t1".into(),
             conversation_id: "c1".into(),

@@ -63,9 +63,12 @@ pub(crate) use bedrock_error::BedrockError;
 pub(crate) use forward::SESSION_ID_HEADER;
 pub(crate) use frames::encode_frame;
 pub(crate) use iam_guard::authorize_model;
+pub(crate) use script::new_tool_use_id;
+
 use request::Transcript;
 
 const REQUEST_BYTES: usize = 25_000_000;
+
 /// The routes of scripted models without a guardrail.
 pub fn router() -> Router {
     scripted_router(ScriptedModels::default())

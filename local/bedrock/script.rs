@@ -235,6 +235,6 @@ impl ScriptBuilder {
 }
 
 /// A new id in the form of Bedrock's.
-pub(super) fn new_tool_use_id() -> String {
+pub(crate) fn new_tool_use_id() -> String {
     format!("tooluse_{}", &Uuid::new_v4().simple().to_string()[..22])
 }

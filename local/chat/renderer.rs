@@ -317,7 +317,6 @@ fn policy_name(policy: GuardrailPolicy) -> &'static str {
         GuardrailPolicy::Word => "blocked words",
         GuardrailPolicy::SensitiveInformation => "sensitive information",
         GuardrailPolicy::ContextualGrounding => "grounding in the documents",
-        GuardrailPolicy::AutomatedReasoning => "automated reasoning",
         GuardrailPolicy::Other => "one that this version does not know",
     }
 }

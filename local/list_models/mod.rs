@@ -138,7 +138,11 @@ impl ListedModel {
         Self {
             family: family.clone(),
             allowed,
-            tools: if *tools == ToolSupport::Whole { "whole" } else { "streamed" },
+            tools: match tools {
+                ToolSupport::Streamed => "streamed",
+                ToolSupport::Whole => "whole",
+                ToolSupport::None => "-",
+            },
             reasoning: reasoning.is_some(),
             prompt_caching: ttls.map(|ttl| if *ttl == CacheTtl::OneHour { "1h" } else { "5m" }).collect(),
             images: !images.is_empty(),

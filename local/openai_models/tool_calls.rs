@@ -1,8 +1,8 @@
 //! Groups the fragments of tool calls, which servers number and name differently.
 use serde::de::IgnoredAny;
-use uuid::Uuid;
 
 use super::{chunk::CallFragment, failure::Failure};
+use crate::bedrock::new_tool_use_id;
 
 /// An answer with more calls fails.
 pub const MAX_TOOL_CALLS: usize = 128;
@@ -93,7 +93,7 @@ impl ToolCalls {
         }
         let server_id = fragment.id.clone().unwrap_or_default();
         let is_new = self.calls.iter().all(|call| call.id != server_id);
-        let id = if is_new && is_accepted(&server_id) { server_id.clone() } else { new_id() };
+        let id = if is_new && is_accepted(&server_id) { server_id.clone() } else { new_tool_use_id() };
         let (name, arguments) = (String::new(), String::new());
         self.calls.push(Call { index, server_id, id, name, arguments, sent_bytes: 0 });
         Ok(self.calls.len() - 1)
@@ -131,10 +131,6 @@ impl Call {
 fn is_accepted(id: &str) -> bool {
     let is_accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
     (1..=MAX_ID_LENGTH).contains(&id.len()) && id.bytes().all(is_accepted)
-}
-
-fn new_id() -> String {
-    format!("tooluse_{}", &Uuid::new_v4().simple().to_string()[..22])
 }
 
 #[cfg(test)]

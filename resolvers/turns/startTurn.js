@@ -182,8 +182,8 @@ function toPayloadAgent(agent) {
   const { reasoning, promptCaching, fallbackModelIds, guardrail } = agent;
   const { tools, maxSteps, toolTimeoutSeconds, knowledge } = agent;
   const model = { modelId, systemPrompt, inference, contextBytes };
-  const powers = { reasoning, promptCaching, fallbackModelIds, guardrail };
-  return { id, version, name, ...model, ...powers, tools, maxSteps, toolTimeoutSeconds, knowledge };
+  const settings = { reasoning, promptCaching, fallbackModelIds, guardrail };
+  return { id, version, name, ...model, ...settings, tools, maxSteps, toolTimeoutSeconds, knowledge };
 }
 
 /** All callers with the API key are one user. */

@@ -5,11 +5,11 @@ use api::{
     json_size::{fitting_prefix, json_size},
     types::{Citation, ContentBlock, Reasoning},
 };
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use crate::{
     limits::Limits,
+    model::ReasoningPart,
     mutation::{Batch, BlockKind},
 };
 
@@ -30,8 +30,8 @@ const BLOCK_BYTES: usize = 12;
 /// The largest number of content blocks of an event: resolvers loop over the blocks of one event. The same as
 /// MAX_EVENT_BLOCKS in resolvers/shared.js.
 pub const MAX_EVENT_BLOCKS: usize = 64;
-/// The largest signature and the most encrypted data of a block of reasoning. Longer ones are not stored, and
-/// the model does not get the reasoning back.
+/// The largest signature, and the most encrypted data, of a block of reasoning. A longer one is not stored,
+/// and the model does not get the reasoning back.
 const MAX_SIGNATURE_BYTES: usize = 65_536;
 
 /// All text of one content block is one block of an event, whatever other blocks come in between. Batches are
@@ -84,7 +84,9 @@ struct ReasoningParts {
     first_at: Instant,
     last_at: Instant,
     signature: Option<String>,
-    redacted: Option<Vec<u8>>,
+    encrypted: Vec<u8>,
+    /// Whether there was more encrypted data than is stored.
+    is_too_long: bool,
 }
 
 impl Answer {
@@ -133,32 +135,14 @@ impl Answer {
         self.push(block, delta, || BlockContent::Text);
     }
 
-    /// Appends a delta of reasoning, in the same way.
-    pub fn push_reasoning(&mut self, block: u32, delta: &str, now: Instant) {
-        self.push(block, delta, || BlockContent::Reasoning(ReasoningParts::new(now)));
-        if let Some(parts) = self.reasoning_parts(block) {
-            parts.last_at = now;
+    /// Adds a part of a block of reasoning. Its text is cut as that of the answer is.
+    pub fn push_reasoning(&mut self, block: u32, part: ReasoningPart, now: Instant) {
+        if let ReasoningPart::Text(delta) = &part {
+            self.push(block, delta, || BlockContent::Reasoning(ReasoningParts::new(now)));
         }
-    }
-
-    /// The block's reasoning is complete. It may have no text.
-    pub fn sign_reasoning(&mut self, block: u32, signature: String, now: Instant) {
-        let size = json_size(&signature);
-        let parts = self.open_reasoning(block, now);
-        if size <= MAX_SIGNATURE_BYTES {
-            parts.signature = Some(signature);
-            self.open_event_bytes += size;
-        }
-    }
-
-    /// Adds encrypted reasoning, which comes in one piece or in several.
-    pub fn push_redacted_reasoning(&mut self, block: u32, data: &[u8], now: Instant) {
-        let parts = self.open_reasoning(block, now);
-        let redacted = parts.redacted.get_or_insert_default();
-        if redacted.len() + data.len() <= MAX_SIGNATURE_BYTES {
-            redacted.extend_from_slice(data);
-            self.open_event_bytes += data.len().div_ceil(3) * 4;
-        }
+        let Some(parts) = self.open_reasoning(block, now) else { return };
+        parts.last_at = now;
+        self.open_event_bytes += parts.add(part);
     }
 
     /// Puts another text in place of everything that is in no event yet.
@@ -191,21 +175,19 @@ impl Answer {
         }
     }
 
-    fn reasoning_parts(&mut self, index: u32) -> Option<&mut ReasoningParts> {
+    /// The block of reasoning in the open event, which begins without a text if it is not there. Always some.
+    fn open_reasoning(&mut self, index: u32, now: Instant) -> Option<&mut ReasoningParts> {
+        let is_open = self.open_blocks.iter().any(|block| block.is(index, BlockKind::Reasoning));
+        if !is_open {
+            if self.open_blocks.len() == self.event_max_blocks {
+                self.seal_open_event();
+            }
+            self.append_to_open_event(index, "", &|| BlockContent::Reasoning(ReasoningParts::new(now)));
+        }
         self.open_blocks.iter_mut().find_map(|block| match &mut block.content {
             BlockContent::Reasoning(parts) if block.index == index => Some(parts),
             BlockContent::Reasoning(_) | BlockContent::Text => None,
         })
-    }
-
-    /// A block of reasoning in the open event.
-    fn open_reasoning(&mut self, index: u32, now: Instant) -> &mut ReasoningParts {
-        if self.reasoning_parts(index).is_none() {
-            self.append_to_open_event(index, "", &|| BlockContent::Reasoning(ReasoningParts::new(now)));
-        }
-        let parts = self.reasoning_parts(index).expect("the block has just been opened");
-        parts.last_at = now;
-        parts
     }
 
     pub fn has_batch(&self) -> bool {
@@ -354,13 +336,34 @@ impl BlockContent {
 
 impl ReasoningParts {
     fn new(now: Instant) -> Self {
-        Self { first_at: now, last_at: now, signature: None, redacted: None }
+        Self { first_at: now, last_at: now, signature: None, encrypted: Vec::new(), is_too_long: false }
+    }
+
+    /// Adds what is not text. Returns its size in the event.
+    fn add(&mut self, part: ReasoningPart) -> usize {
+        match part {
+            ReasoningPart::Text(_) => 0,
+            ReasoningPart::Signature(signature) => {
+                let size = json_size(&signature);
+                self.signature = (size <= MAX_SIGNATURE_BYTES).then_some(signature);
+                size
+            }
+            ReasoningPart::Encrypted(data) => {
+                self.is_too_long |= self.encrypted.len() + data.len() > MAX_SIGNATURE_BYTES;
+                if self.is_too_long {
+                    return 0;
+                }
+                self.encrypted.extend_from_slice(&data);
+                data.len().div_ceil(3) * 4
+            }
+        }
     }
 
     fn into_reasoning(self, text: String) -> Reasoning {
         let thought = self.last_at.saturating_duration_since(self.first_at).as_millis();
         let milliseconds = Some(thought.try_into().unwrap_or(u32::MAX));
-        let redacted = self.redacted.map(|data| BASE64_STANDARD.encode(data));
+        let has_encrypted = !self.encrypted.is_empty() && !self.is_too_long;
+        let redacted = has_encrypted.then(|| BASE64_STANDARD.encode(self.encrypted));
         Reasoning { text, milliseconds, signature: self.signature, redacted }
     }
 }
@@ -381,11 +384,43 @@ fn call_bytes(block: &ContentBlock) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs some moment to start from")]
 mod tests {
     use super::*;
 
     fn texts(content: &[ContentBlock]) -> Vec<&str> {
         content.iter().filter_map(|block| block.text.as_deref()).collect()
+    }
+
+    /// The signature and the encrypted data of the only block.
+    fn hidden(content: &[ContentBlock]) -> (Option<&str>, Option<&str>) {
+        let reasoning = content[0].reasoning.as_ref().unwrap();
+        (reasoning.signature.as_deref(), reasoning.redacted.as_deref())
+    }
+
+    #[test]
+    fn signature_or_encrypted_data_without_room_is_left_out_whole() {
+        let now = Instant::now();
+        let mut answer = Answer::new(&Limits::default());
+        answer.push_reasoning(0, ReasoningPart::Signature("s".repeat(MAX_SIGNATURE_BYTES + 1)), now);
+        assert_eq!(hidden(&answer.take_open_event()), (None, None));
+        for length in [MAX_SIGNATURE_BYTES, MAX_SIGNATURE_BYTES + 1] {
+            for piece in [1, length, 1] {
+                answer.push_reasoning(0, ReasoningPart::Encrypted(vec![1; piece]), now);
+            }
+            assert_eq!(hidden(&answer.take_open_event()), (None, None), "a part of it is of no use");
+        }
+    }
+
+    #[test]
+    fn signature_after_64_blocks_is_in_the_next_event() {
+        let mut answer = Answer::new(&Limits::default());
+        for block in 0..64 {
+            answer.push_delta(block, "a");
+        }
+        answer.push_reasoning(64, ReasoningPart::Signature("Eu0E".into()), Instant::now());
+        assert_eq!(answer.take_full_event().unwrap().len(), MAX_EVENT_BLOCKS);
+        assert_eq!(hidden(&answer.take_open_event()), (Some("Eu0E"), None));
     }
 
     #[test]

@@ -26,11 +26,15 @@ use crate::{
     direct_write::WriteFailure,
     effect::{AttemptEnd, Effect},
     failures::Failure,
+    fallback_models::FallbackModels,
     guardrail::GuardedText,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
-    model::{ModelError, ModelRequest, ModelStop, Role, StreamEvent, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{
+        ModelError, ModelRequest, ModelStop, ReasoningPart, Role, StreamEvent, ToolOutput, TranscriptBlock,
+        TranscriptMessage,
+    },
     model_call::{ModelAction, ModelCall, StepEnd},
     mutation::{Accepted, AgentEvent, AnswerEnd, Author, EndReason, Mutation, Note, PublishFailure, Update, Wait},
     pacing::Pacing,
@@ -143,14 +147,13 @@ pub struct Attempt {
     /// At most one for each call of the step.
     tool_progress: VecDeque<ToolCall>,
     tokens: TokenCount,
-    /// What the current step has said.
-    said: Said,
+    step_content: StepContent,
     /// The text of the current step, where a guardrail assesses it.
     guarded_text: Option<GuardedText>,
     /// What the guardrail did to the answer.
     intervention: Option<GuardrailIntervention>,
-    /// The models to ask in turn where the current one cannot answer. Empty once an answer has begun.
-    fallback_models: VecDeque<String>,
+    /// Empty once an answer has begun.
+    fallback_models: FallbackModels,
     /// The tokens of what the answer has from earlier attempts.
     kept_usage: Option<Usage>,
     /// A note that is not published yet.
@@ -212,11 +215,12 @@ struct TokenCount {
     answer_bytes: usize,
 }
 
-/// Of what a step has said something.
+/// What the model has sent in the current step.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    text: bool,
-    reasoning: bool,
+struct StepContent {
+    /// A text that is not blank, or a tool call.
+    has_answer: bool,
+    has_reasoning: bool,
 }
 
 impl Attempt {
@@ -246,9 +250,9 @@ impl Attempt {
             let calls = calls.into_iter().map(to_call).collect();
             ToolRuns::of_stored_calls(calls, position, Answer::event_room(&limits), request.guardrail.clone())
         });
-        let fallback_models =
-            if continues { VecDeque::new() } else { agent.fallback_model_ids.iter().cloned().collect() };
-        let first_deadlines = fallback_deadlines(deadlines, &fallback_models, &limits, now);
+        let fallback_ids: &[String] = if continues { &[] } else { &agent.fallback_model_ids };
+        let fallback_models = FallbackModels::new(fallback_ids, &limits);
+        let first_deadlines = fallback_models.deadlines(deadlines, now);
         let step = first_step(retrieval, stored_runs, &limits, first_deadlines, jitter_seed, now);
         let mut attempt = Self {
             step,
@@ -260,7 +264,7 @@ impl Attempt {
             step_events: VecDeque::new(),
             tool_progress: VecDeque::new(),
             tokens: TokenCount::default(),
-            said: Said::default(),
+            step_content: StepContent::default(),
             guarded_text: request.guardrail.is_some().then(GuardedText::default),
             intervention: None,
             fallback_models,
@@ -452,9 +456,13 @@ impl Attempt {
         }
         match event {
             StreamEvent::Text { block, text } => self.on_text(block, &text),
-            StreamEvent::Reasoning { .. }
-            | StreamEvent::ReasoningSignature { .. }
-            | StreamEvent::RedactedReasoning { .. } => self.on_reasoning(event, now),
+            StreamEvent::Reasoning { block, part } => {
+                self.step_content.has_reasoning = true;
+                if let ReasoningPart::Text(text) = &part {
+                    self.tokens.answer_bytes += text.len();
+                }
+                self.answer.push_reasoning(block, part, now);
+            }
             StreamEvent::Citation { block, cited } => {
                 if let Some(citations) = &mut self.citations {
                     citations.push_citation(&mut self.answer, block, &cited);
@@ -466,7 +474,7 @@ impl Attempt {
                 }
             }
             StreamEvent::ToolUse { block, id, name } => {
-                self.said.text = true;
+                self.step_content.has_answer = true;
                 self.calls.push_call(block, id, name);
             }
             StreamEvent::ToolInput { block, json } => {
@@ -474,7 +482,7 @@ impl Attempt {
                 self.calls.push_input(block, &json);
             }
             StreamEvent::MessageStop(stop) => {
-                model_call.on_stop(self.said.stop(stop));
+                model_call.on_stop(self.step_content.stop(stop));
                 if let Some(citations) = &mut self.citations {
                     citations.on_step_end(&mut self.answer);
                 }
@@ -498,27 +506,13 @@ impl Attempt {
             return;
         }
         self.tokens.answer_bytes += text.len();
-        self.said.text |= !is_blank(text);
+        self.step_content.has_answer |= !is_blank(text);
         if let Some(guarded) = &mut self.guarded_text {
             guarded.push(text);
         }
         match &mut self.citations {
             Some(citations) => citations.push_text(&mut self.answer, block, text),
             None => self.answer.push_delta(block, text),
-        }
-    }
-
-    /// Events of other kinds change nothing.
-    fn on_reasoning(&mut self, event: StreamEvent, now: Instant) {
-        self.said.reasoning = true;
-        match event {
-            StreamEvent::Reasoning { block, text } => {
-                self.tokens.answer_bytes += text.len();
-                self.answer.push_reasoning(block, &text, now);
-            }
-            StreamEvent::ReasoningSignature { block, signature } => self.answer.sign_reasoning(block, signature, now),
-            StreamEvent::RedactedReasoning { block, data } => self.answer.push_redacted_reasoning(block, &data, now),
-            _ => {}
         }
     }
 
@@ -582,13 +576,13 @@ impl Attempt {
     }
 
     fn model_call(&self, now: Instant) -> ModelCall {
-        let deadlines = fallback_deadlines(self.deadlines, &self.fallback_models, &self.limits, now);
+        let deadlines = self.fallback_models.deadlines(self.deadlines, now);
         ModelCall::new(&self.limits, deadlines, self.jitter_seed, now)
     }
 
     /// Whether there is a model to ask in place of the one that cannot answer.
     fn ask_fallback_model(&mut self, now: Instant) -> bool {
-        let Some(model_id) = self.fallback_models.pop_front() else { return false };
+        let Some(model_id) = self.fallback_models.take_next() else { return false };
         let request = Arc::make_mut(&mut self.request);
         request.model_id = model_id;
         if let Some(citations) = self.citations.as_mut().filter(|citations| citations.style() == CitationStyle::Native)
@@ -738,7 +732,7 @@ impl Attempt {
             return;
         }
         self.count_step_tokens();
-        self.said = Said::default();
+        self.step_content = StepContent::default();
         self.fallback_models.clear();
         self.guarded_text = self.request.guardrail.is_some().then(GuardedText::default);
         let tool_uses = || calls.iter().map(|call: &Call| call.tool_use.clone());
@@ -1001,8 +995,6 @@ impl QueryStep {
             StreamEvent::Usage(_) => self.call.on_usage(),
             StreamEvent::Text { .. }
             | StreamEvent::Reasoning { .. }
-            | StreamEvent::ReasoningSignature { .. }
-            | StreamEvent::RedactedReasoning { .. }
             | StreamEvent::Guardrail(_)
             | StreamEvent::Citation { .. }
             | StreamEvent::BlockEnd { .. }
@@ -1013,15 +1005,12 @@ impl QueryStep {
     }
 }
 
-impl Said {
+impl StepContent {
     /// A model that has only thought has given no answer.
     fn stop(self, stop: ModelStop) -> ModelStop {
-        match stop {
-            ModelStop::Answered(StopReason::EndTurn | StopReason::StopSequence) if self.reasoning && !self.text => {
-                ModelStop::Answered(StopReason::NoAnswer)
-            }
-            stop => stop,
-        }
+        let is_end = matches!(stop, ModelStop::Answered(StopReason::EndTurn | StopReason::StopSequence));
+        let has_only_thought = self.has_reasoning && !self.has_answer;
+        if is_end && has_only_thought { ModelStop::Answered(StopReason::NoAnswer) } else { stop }
     }
 }
 
@@ -1041,20 +1030,6 @@ fn number_passages(outcome: ToolOutcome, citations: &mut Citations, max_bytes: u
         }
         ToolOutput::Json(_) | ToolOutput::Text(_) => outcome,
     }
-}
-
-/// A throttled model is called again for a shorter time where another model can be asked.
-fn fallback_deadlines(
-    deadlines: Deadlines,
-    fallback_models: &VecDeque<String>,
-    limits: &Limits,
-    now: Instant,
-) -> Deadlines {
-    if fallback_models.is_empty() {
-        return deadlines;
-    }
-    let retry_model_until = deadlines.retry_model_until.min(now + limits.fallback_model_delay);
-    Deadlines { retry_model_until, ..deadlines }
 }
 
 /// Gives passages as numbered text to a model that takes no search results.

@@ -6,6 +6,7 @@ use crate::model::GuardrailFindings;
 /// Follows the text of a step, so that what the model has said can be told from what the guardrail says.
 #[derive(Debug, Default)]
 pub struct GuardedText {
+    /// All of the step's. A model's largest answer bounds it.
     text: String,
     /// Where the deltas begin, ascending.
     delta_starts: Vec<usize>,
@@ -44,8 +45,8 @@ impl GuardedText {
     }
 
     fn end_of_model_text(&self, model_output: &str) -> usize {
-        let is_of_model = |start: &&usize| model_output.starts_with(&self.text[..**start]);
-        self.delta_starts.iter().rev().find(is_of_model).copied().unwrap_or(0)
+        let common = self.text.bytes().zip(model_output.bytes()).take_while(|(one, other)| one == other).count();
+        self.delta_starts.iter().rev().find(|start| **start <= common).copied().unwrap_or(0)
     }
 }
 

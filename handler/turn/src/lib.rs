@@ -36,6 +36,7 @@ pub mod retrieval;
 
 mod citation_markers;
 mod delivery;
+mod fallback_models;
 mod guardrail;
 mod model_call;
 mod query_rewriting;

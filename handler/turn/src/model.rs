@@ -143,12 +143,8 @@ pub enum StreamEvent {
     Text { block: u32, text: String },
     /// The text of a block cites a passage. It comes before the text.
     Citation { block: u32, cited: CitedPassage },
-    /// A delta of reasoning. Its block has no text.
-    Reasoning { block: u32, text: String },
-    /// The signature of a block of reasoning. It is the block's last event.
-    ReasoningSignature { block: u32, signature: String },
-    /// Reasoning that the model has encrypted, or a part of it.
-    RedactedReasoning { block: u32, data: Vec<u8> },
+    /// A part of a block of reasoning, which has no text for the answer.
+    Reasoning { block: u32, part: ReasoningPart },
     /// A content block is complete.
     BlockEnd { block: u32 },
     /// A tool call begins.
@@ -165,15 +161,23 @@ pub enum StreamEvent {
     Other,
 }
 
+/// A part of a block of reasoning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReasoningPart {
+    /// A delta.
+    Text(String),
+    /// The signature of the whole text: the last part of a block.
+    Signature(String),
+    /// Reasoning that the model has encrypted, or a piece of it.
+    Encrypted(Vec<u8>),
+}
+
 impl StreamEvent {
     /// Whether the model has said, thought or called something.
     pub fn is_content(&self) -> bool {
         match self {
             Self::Text { text, .. } => !text.is_empty(),
-            Self::Reasoning { .. }
-            | Self::ReasoningSignature { .. }
-            | Self::RedactedReasoning { .. }
-            | Self::ToolUse { .. } => true,
+            Self::Reasoning { .. } | Self::ToolUse { .. } => true,
             Self::Citation { .. }
             | Self::BlockEnd { .. }
             | Self::ToolInput { .. }

@@ -288,7 +288,6 @@ mod tests {
     use turn::{
         claim::Claim,
         failures::Failure,
-        model::PromptCaching,
         mutation::{AnswerEnd, Author, Batch, Note, Wait},
         request::Agent,
     };
@@ -492,23 +491,9 @@ mod tests {
     }
 
     fn agent() -> Agent {
-        Agent {
-            id: "default".into(),
-            version: 3,
-            name: Some("Parlance".into()),
-            model_id: "any".into(),
-            system_prompt: None,
-            context_bytes: 1000,
-            inference: None,
-            tools: Vec::new(),
-            max_steps: 10,
-            tool_timeout_seconds: 30,
-            knowledge: None,
-            reasoning: None,
-            prompt_caching: PromptCaching::default(),
-            fallback_model_ids: Vec::new(),
-            guardrail: None,
-        }
+        let agent =
+            json!({ "id": "default", "version": 3, "name": "Parlance", "modelId": "any", "contextBytes": 1000 });
+        serde_json::from_value(agent).unwrap()
     }
 
     /// The name of the operation and its `data` variable.

@@ -46,8 +46,8 @@ impl CachePoints {
             messages: (0..transcript.len()).rev().filter(takes_point).take(2).collect(),
             ttl: support.ttl(wanted),
         };
-        let is_empty = !points.after_tools && !points.after_system && points.messages.is_empty();
-        (!is_empty).then_some(points)
+        let has_any = points.after_tools || points.after_system || !points.messages.is_empty();
+        has_any.then_some(points)
     }
 }
 

@@ -16,9 +16,10 @@ const NO_STREAMED_TOOLS: &str = "doesn't support tool use in streaming mode";
 /// of a transcript alternate.
 const ANSWER_ENDED: &str = "(The answer ended here.)";
 
-/// Whether ConverseStream takes tools for the model. A model that is not known is assumed to do so.
+/// Whether the model is asked by ConverseStream where the agent has tools. One that takes no tools at all
+/// says so there.
 pub(super) fn streams_with_tools(model_id: &str) -> bool {
-    capabilities::of_model(model_id).tools == ToolSupport::Streamed
+    capabilities::of_model(model_id).tools != ToolSupport::Whole
 }
 
 /// Whether Bedrock refused a request because the model takes no tools in ConverseStream.

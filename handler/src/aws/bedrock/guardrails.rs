@@ -20,8 +20,9 @@ use turn::{
     tool::ToolOutcome,
 };
 
-/// The longest text of one assessment, in bytes. ApplyGuardrail takes at most 25 text units of 1,000
-/// characters in a second by default.
+/// The longest text of one assessment, in bytes. A longer result is assessed in parts: how much
+/// ApplyGuardrail takes at once depends on a quota of the account. What lies across two parts is assessed in
+/// two halves.
 const MAX_ASSESSED_BYTES: usize = 20_000;
 /// Stands for a result that a guardrail has blocked.
 const WITHHELD: &str = "[A guardrail has withheld this result.]";

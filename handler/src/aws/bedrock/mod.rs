@@ -27,7 +27,9 @@ use aws_sdk_bedrockruntime::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use turn::{
-    model::{CitedPassage, Guardrail, ModelError, ModelRequest, ModelStop, StreamEvent, TranscriptBlock},
+    model::{
+        CitedPassage, Guardrail, ModelError, ModelRequest, ModelStop, ReasoningPart, StreamEvent, TranscriptBlock,
+    },
     model_settings::{refused_by_message, refused_by_model, without},
     tool::ToolOutcome,
 };
@@ -98,64 +100,62 @@ impl Model for Bedrock {
     }
 }
 
-/// What is asked of a model, as far as it does not refuse it.
+/// What a request has, as far as the model does not refuse it.
 #[derive(Clone, Debug)]
 struct Plan {
     settings: InferenceSettings,
     mode: Mode,
-    caches: bool,
-    reasons: bool,
-    /// Whether the transcript has the model's reasoning.
-    echoes: bool,
+    has_cache_points: bool,
+    asks_for_reasoning: bool,
+    /// Whether the transcript has the model's earlier reasoning.
+    has_reasoning: bool,
 }
 
 impl Plan {
     /// Without what the model is known to refuse.
     fn new(request: &ModelRequest, refusals: &Refusals) -> Self {
-        let model_id = &request.model_id;
-        for setting in refused_by_model(model_id, &request.inference) {
-            refusals.insert(model_id, Refusal::Setting(setting));
+        for setting in refused_by_model(&request.model_id, &request.inference) {
+            refusals.insert(request, Refusal::Setting(setting));
         }
-        let known = refusals.of_model(model_id);
+        let known = refusals.of_request(request);
         let settings = known.iter().filter_map(|refusal| match refusal {
             Refusal::Setting(setting) => Some(*setting),
             Refusal::StreamedTools | Refusal::SearchResults | Refusal::CachePoints | Refusal::Reasoning => None,
         });
         let refused = |refusal| known.contains(&refusal);
-        let streams_tools = families::streams_with_tools(model_id) && !refused(Refusal::StreamedTools);
+        let streams_tools = families::streams_with_tools(&request.model_id) && !refused(Refusal::StreamedTools);
         Self {
             settings: without(&request.inference, &settings.collect::<Vec<_>>()),
             mode: if request.tools.is_empty() || streams_tools { Mode::Streamed } else { Mode::Whole },
-            caches: !refused(Refusal::CachePoints),
-            reasons: request.reasoning.is_some() && !refused(Refusal::Reasoning),
-            echoes: true,
+            has_cache_points: !refused(Refusal::CachePoints),
+            asks_for_reasoning: request.reasoning.is_some() && !refused(Refusal::Reasoning),
+            has_reasoning: true,
         }
     }
 
     /// Leaves out what a message refuses. False if it refuses nothing that the request has.
     fn leave_out(&mut self, message: &str, request: &ModelRequest, refusals: &Refusals) -> bool {
-        let model_id = &request.model_id;
         if self.mode == Mode::Streamed && families::refuses_streamed_tools(message) {
-            refusals.insert(model_id, Refusal::StreamedTools);
+            refusals.insert(request, Refusal::StreamedTools);
             self.mode = Mode::Whole;
             return true;
         }
-        if self.caches && families::refuses_cache_points(message) {
-            refusals.insert(model_id, Refusal::CachePoints);
-            self.caches = false;
+        if self.has_cache_points && families::refuses_cache_points(message) {
+            refusals.insert(request, Refusal::CachePoints);
+            self.has_cache_points = false;
             return true;
         }
-        let has_echo = self.echoes && has_reasoning(request);
-        if (self.reasons || has_echo) && reasoning::refuses_reasoning(message) {
+        let has_reasoning = self.asks_for_reasoning || (self.has_reasoning && has_reasoning(request));
+        if has_reasoning && reasoning::refuses_reasoning(message) {
             if !reasoning::is_about_transcript(message) {
-                refusals.insert(model_id, Refusal::Reasoning);
+                refusals.insert(request, Refusal::Reasoning);
             }
-            (self.reasons, self.echoes) = (false, false);
+            (self.asks_for_reasoning, self.has_reasoning) = (false, false);
             return true;
         }
         let refused = refused_by_message(message, &self.settings);
         for setting in &refused {
-            refusals.insert(model_id, Refusal::Setting(*setting));
+            refusals.insert(request, Refusal::Setting(*setting));
         }
         self.settings = without(&self.settings, &refused);
         !refused.is_empty()
@@ -166,7 +166,7 @@ impl Plan {
 /// at least one part less, so there are at most eight requests. A request with search results is not sent to
 /// a model that has refused them before.
 async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusals) -> Result<AnswerStream, ModelError> {
-    if refusals.contains(&request.model_id, Refusal::SearchResults) && has_search_results(request) {
+    if refusals.contains(request, Refusal::SearchResults) && has_search_results(request) {
         return Err(ModelError::SearchResultsRefused);
     }
     let mut plan = Plan::new(request, refusals);
@@ -175,13 +175,9 @@ async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusal
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let message = match &error {
-            SdkError::ServiceError(failure) if is_refusal(failure.err()) => failure.err().message(),
-            _ => None,
-        };
-        let message = message.unwrap_or_default();
+        let message = refusal_message(&error);
         if families::refuses_search_results(message) && has_search_results(request) {
-            refusals.insert(&request.model_id, Refusal::SearchResults);
+            refusals.insert(request, Refusal::SearchResults);
             return Err(ModelError::SearchResultsRefused);
         }
         if !plan.leave_out(message, request, refusals) {
@@ -190,9 +186,13 @@ async fn open_answer(client: &Client, request: &ModelRequest, refusals: &Refusal
     }
 }
 
-/// Bedrock refuses cache points as it refuses access.
-fn is_refusal(error: &ConverseStreamError) -> bool {
-    error.is_validation_exception() || error.is_access_denied_exception()
+/// Why Bedrock refuses a part of a request. It refuses cache points as it refuses access. Empty for any other
+/// error.
+fn refusal_message(error: &SdkError<ConverseStreamError>) -> &str {
+    let Some(error) = error.as_service_error() else { return "" };
+    let message = error.message().unwrap_or_default();
+    let is_denied = error.is_access_denied_exception() && families::refuses_cache_points(message);
+    if is_denied || error.is_validation_exception() { message } else { "" }
 }
 
 fn has_search_results(request: &ModelRequest) -> bool {
@@ -291,10 +291,12 @@ fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
 
 fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent {
     match delta {
-        ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, text },
-        ReasoningContentBlockDelta::Signature(signature) => StreamEvent::ReasoningSignature { block, signature },
+        ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, part: ReasoningPart::Text(text) },
+        ReasoningContentBlockDelta::Signature(signature) => {
+            StreamEvent::Reasoning { block, part: ReasoningPart::Signature(signature) }
+        }
         ReasoningContentBlockDelta::RedactedContent(data) => {
-            StreamEvent::RedactedReasoning { block, data: data.into_inner() }
+            StreamEvent::Reasoning { block, part: ReasoningPart::Encrypted(data.into_inner()) }
         }
         _ => StreamEvent::Other,
     }

@@ -4,10 +4,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use turn::model_settings::RefusedSetting;
+use turn::{model::ModelRequest, model_settings::RefusedSetting};
 
-/// Refusals of further models are not remembered: then a request is refused again before it is repeated.
-const MAX_MODELS: usize = 100;
+/// Further refusals are not remembered: then a request is refused again before it is repeated.
+const MAX_KEYS: usize = 200;
 
 /// What a model refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,43 +21,71 @@ pub(super) enum Refusal {
     Setting(RefusedSetting),
 }
 
-/// The refusals of at most `MAX_MODELS` models. Clones share them.
+/// The refusals under at most `MAX_KEYS` keys. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refusals(Arc<Mutex<BTreeMap<String, BTreeSet<Refusal>>>>);
 
 impl Refusals {
-    pub fn contains(&self, model_id: &str, refusal: Refusal) -> bool {
-        self.of_model(model_id).contains(&refusal)
+    pub fn contains(&self, request: &ModelRequest, refusal: Refusal) -> bool {
+        self.of_request(request).contains(&refusal)
     }
 
-    pub fn of_model(&self, model_id: &str) -> BTreeSet<Refusal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model_id).cloned().unwrap_or_default()
+    /// What the model has refused of requests such as this one.
+    pub fn of_request(&self, request: &ModelRequest) -> BTreeSet<Refusal> {
+        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = [request.model_id.clone(), settings_key(request)];
+        keys.iter().filter_map(|key| refusals.get(key)).flatten().copied().collect()
     }
 
     /// Remembers a refusal, and logs it the first time.
-    pub fn insert(&self, model_id: &str, refusal: Refusal) {
-        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if models.len() == MAX_MODELS && !models.contains_key(model_id) {
+    pub fn insert(&self, request: &ModelRequest, refusal: Refusal) {
+        let key = match refusal {
+            Refusal::StreamedTools | Refusal::SearchResults | Refusal::CachePoints => request.model_id.clone(),
+            Refusal::Reasoning | Refusal::Setting(_) => settings_key(request),
+        };
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusals.len() == MAX_KEYS && !refusals.contains_key(&key) {
             return;
         }
-        if models.entry(model_id.to_owned()).or_default().insert(refusal) {
-            tracing::warn!(model = model_id, ?refusal, "the model refuses this, so it is left out");
+        if refusals.entry(key).or_default().insert(refusal) {
+            tracing::warn!(model = request.model_id, ?refusal, "the model refuses this, so it is left out");
         }
     }
+}
+
+/// A setting may be refused for its value, or beside another one. So its refusal counts for requests with the
+/// same settings.
+fn settings_key(request: &ModelRequest) -> String {
+    format!("{} {:?} {:?}", request.model_id, request.inference, request.reasoning)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn request(model_id: &str, max_tokens: u32) -> ModelRequest {
+        let mut request = ModelRequest { model_id: model_id.into(), ..ModelRequest::default() };
+        request.inference.max_tokens = Some(max_tokens);
+        request
+    }
+
     #[test]
-    fn refusals_of_so_many_models_are_remembered() {
+    fn so_many_refusals_are_remembered() {
         let refusals = Refusals::default();
-        (0..=MAX_MODELS).for_each(|number| refusals.insert(&format!("model-{number}"), Refusal::CachePoints));
-        assert!(refusals.clone().contains("model-0", Refusal::CachePoints));
-        assert!(!refusals.contains("model-0", Refusal::Reasoning));
-        assert!(!refusals.contains(&format!("model-{MAX_MODELS}"), Refusal::CachePoints));
-        refusals.insert("model-0", Refusal::Reasoning);
-        assert_eq!(refusals.of_model("model-0").len(), 2);
+        let requests: Vec<_> = (0..=MAX_KEYS).map(|number| request(&format!("model-{number}"), 1)).collect();
+        requests.iter().for_each(|request| refusals.insert(request, Refusal::CachePoints));
+        assert!(refusals.clone().contains(&requests[0], Refusal::CachePoints));
+        assert!(!refusals.contains(&requests[MAX_KEYS], Refusal::CachePoints));
+    }
+
+    #[test]
+    fn refusal_of_a_setting_counts_for_the_same_settings() {
+        let refusals = Refusals::default();
+        refusals.insert(&request("model", 1), Refusal::Reasoning);
+        refusals.insert(&request("model", 1), Refusal::CachePoints);
+        let expected = BTreeSet::from([Refusal::CachePoints, Refusal::Reasoning]);
+        assert_eq!(refusals.of_request(&request("model", 1)), expected);
+        assert_eq!(refusals.of_request(&request("model", 2)), BTreeSet::from([Refusal::CachePoints]));
+        assert_eq!(refusals.of_request(&request("other", 1)), BTreeSet::new());
     }
 }

@@ -49,7 +49,7 @@ impl RequestParts {
         let mut texts = JsonTexts::new();
         let model = capabilities::of_model(&request.model_id);
         let transcript = fitted_transcript(request, plan);
-        let wanted = request.reasoning.filter(|_| plan.reasons && reasoning::may_reason(&transcript, model));
+        let wanted = request.reasoning.filter(|_| plan.asks_for_reasoning && reasoning::may_reason(&transcript, model));
         let wanted = wanted.and_then(|settings| ReasoningRequest::new(settings, &plan.settings, model));
         let (fields, settings) = match wanted {
             Some(ReasoningRequest { fields, inference }) => {
@@ -57,7 +57,7 @@ impl RequestParts {
             }
             None => (None, Cow::Borrowed(&plan.settings)),
         };
-        let cache = model.cache.as_ref().filter(|_| plan.caches);
+        let cache = model.cache.as_ref().filter(|_| plan.has_cache_points);
         let points = cache.and_then(|cache| CachePoints::of_request(request, &transcript, cache));
         let mut tools = tool_configuration(&request.tools, &mut texts)?;
         let mut system = system_prompt(request.system_prompt.as_deref());
@@ -85,7 +85,7 @@ fn fitted_transcript<'a>(request: &'a ModelRequest, plan: &Plan) -> Cow<'a, [Tra
         return Cow::Owned(without_tool_blocks(request.transcript.clone()));
     }
     let transcript = fit_to_family(&request.transcript, &request.model_id);
-    if plan.echoes {
+    if plan.has_reasoning {
         return transcript;
     }
     let mut transcript = transcript.into_owned();
@@ -154,7 +154,9 @@ fn messages(
     Ok(messages)
 }
 
-/// Where a request has a guarded text, nothing else of it is assessed, but by word filters.
+/// Where a request has a guarded text, nothing else of it is assessed, but by word filters. Whether the
+/// prompt cache tells a guarded text from another one is not documented. If it does, the next request reads
+/// up to the message before this one.
 fn guard_newest_text(messages: &mut [Message]) -> Result<(), BuildError> {
     let of_user = messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
     let mut blocks = of_user.flat_map(|message| message.content.iter_mut().rev());

@@ -22,7 +22,7 @@ use futures::TryStreamExt;
 use serde_json::{Value, json};
 use turn::{
     model::{
-        CitedPassage, ModelError, ModelRequest, ModelStop, Role, SearchResult, StreamEvent, ToolOutput,
+        CitedPassage, ModelError, ModelRequest, ModelStop, ReasoningPart, Role, SearchResult, StreamEvent, ToolOutput,
         TranscriptBlock, TranscriptMessage,
     },
     tool::{LambdaTool, Tool, ToolApproval, ToolEffect, ToolTarget},
@@ -228,15 +228,15 @@ fn text_and_reasoning_keep_their_block() {
         (ContentBlockDelta::Text("Hi".into()), StreamEvent::Text { block: 2, text: "Hi".into() }),
         (
             ContentBlockDelta::ReasoningContent(Text("Hm".into())),
-            StreamEvent::Reasoning { block: 2, text: "Hm".into() },
+            StreamEvent::Reasoning { block: 2, part: ReasoningPart::Text("Hm".into()) },
         ),
         (
             ContentBlockDelta::ReasoningContent(Signature("Eu0E".into())),
-            StreamEvent::ReasoningSignature { block: 2, signature: "Eu0E".into() },
+            StreamEvent::Reasoning { block: 2, part: ReasoningPart::Signature("Eu0E".into()) },
         ),
         (
             ContentBlockDelta::ReasoningContent(RedactedContent(Blob::new([1]))),
-            StreamEvent::RedactedReasoning { block: 2, data: vec![1] },
+            StreamEvent::Reasoning { block: 2, part: ReasoningPart::Encrypted(vec![1]) },
         ),
     ] {
         assert_eq!(delta(sent), expected);

@@ -22,7 +22,7 @@ use aws_smithy_types::{Document, Number, body::SdkBody};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use serde_json::Value;
-use turn::model::{CitedPassage, StreamEvent};
+use turn::model::{CitedPassage, ReasoningPart, StreamEvent};
 
 use super::{
     guardrails, json_texts::replace_lone_surrogates, model_stop, search_result_index, stream_repair::repair_body,
@@ -65,11 +65,12 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
             vec![StreamEvent::ToolUse { block, id, name }, StreamEvent::ToolInput { block, json }]
         }
         ContentBlock::ReasoningContent(ReasoningContentBlock::ReasoningText(reasoning)) => {
-            let signature = reasoning.signature.map(|signature| StreamEvent::ReasoningSignature { block, signature });
-            [StreamEvent::Reasoning { block, text: reasoning.text }].into_iter().chain(signature).collect()
+            let signature = reasoning.signature.map(ReasoningPart::Signature);
+            let parts = [ReasoningPart::Text(reasoning.text)].into_iter().chain(signature);
+            parts.map(|part| StreamEvent::Reasoning { block, part }).collect()
         }
         ContentBlock::ReasoningContent(ReasoningContentBlock::RedactedContent(data)) => {
-            vec![StreamEvent::RedactedReasoning { block, data: data.into_inner() }]
+            vec![StreamEvent::Reasoning { block, part: ReasoningPart::Encrypted(data.into_inner()) }]
         }
         _ => Vec::new(),
     }

@@ -46,6 +46,8 @@ pub enum ToolSupport {
     Streamed,
     /// Converse alone takes tools: the answers come whole.
     Whole,
+    /// The model calls no tools.
+    None,
 }
 
 /// Which ids of tool calls a model takes.

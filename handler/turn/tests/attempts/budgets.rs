@@ -4,7 +4,7 @@ use std::time::Duration;
 use api::types::{StopReason, Usage};
 use turn::{
     effect::Effect,
-    model::{ModelStop, StreamEvent},
+    model::{ModelStop, ReasoningPart, StreamEvent},
     mutation::Update,
 };
 
@@ -62,7 +62,7 @@ fn reasoning_of_5000_tokens_costs_no_more_publishes_than_as_much_text() {
             timeline.effects.iter().filter(|(_, effect)| matches!(effect, Effect::Publish(_))).count()
         };
         let text = publishes(StreamEvent::Text { block: 0, text: "tick ".into() });
-        let reasoning = publishes(StreamEvent::Reasoning { block: 0, text: "tick ".into() });
+        let reasoning = publishes(StreamEvent::Reasoning { block: 0, part: ReasoningPart::Text("tick ".into()) });
         println!("{latency} ms: {text} publishes for text, {reasoning} for reasoning");
         assert!(reasoning <= text, "{latency} ms: {reasoning} publishes for reasoning, {text} for text");
     }

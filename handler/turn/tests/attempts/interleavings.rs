@@ -14,7 +14,7 @@ use turn::{
     effect::{AttemptEnd, Effect},
     knowledge::{KnowledgeFailure, Passage, RetrievalError},
     limits::Limits,
-    model::{CitedPassage, ModelError, ModelStop, StreamEvent, ToolOutput},
+    model::{CitedPassage, ModelError, ModelStop, ReasoningPart, StreamEvent, ToolOutput},
     mutation::{Accepted, BlockKind, Mutation, PublishFailure, Update, Wait},
     replies::{Listener, MessageKind, ReplyFailure, ReplyRequest, ReplyTo},
     retrieval::RetrievalResult,
@@ -142,9 +142,11 @@ fn external_event() -> impl Strategy<Value = ExternalEvent> {
         1 => Just(ExternalEvent::ModelEvent(StreamEvent::Usage(Usage::default()))),
         1 => Just(ExternalEvent::ModelEvent(StreamEvent::Other)),
         2 => select(&TEXTS[..]).prop_map(|text| {
-            ExternalEvent::ModelEvent(StreamEvent::Reasoning { block: 9, text: text.to_owned() })
+            let part = ReasoningPart::Text(text.to_owned());
+            ExternalEvent::ModelEvent(StreamEvent::Reasoning { block: 9, part })
         }),
-        1 => Just(ExternalEvent::ModelEvent(StreamEvent::ReasoningSignature { block: 9, signature: "Eu0E".into() })),
+        1 => Just(ReasoningPart::Signature("Eu0E".into()))
+            .prop_map(|part| ExternalEvent::ModelEvent(StreamEvent::Reasoning { block: 9, part })),
         1 => error.prop_map(ExternalEvent::ModelFailed),
         1 => Just(ExternalEvent::ModelStreamEnded),
         30 => publish_result().prop_map(ExternalEvent::Published),

@@ -57,7 +57,8 @@ use turn::{
     knowledge_tool::search_tool,
     limits::Limits,
     model::{
-        CitedPassage, Guardrail, GuardrailFindings, GuardrailMode, ModelError, ModelStop, StreamEvent, ToolOutput,
+        CitedPassage, Guardrail, GuardrailFindings, GuardrailMode, ModelError, ModelStop, ReasoningPart, StreamEvent,
+        ToolOutput,
     },
     mutation::PublishFailure,
     replies::{Connection, Listener, ReplyFailure, ReplyTo},
@@ -341,15 +342,15 @@ fn parse_model_step(text: &str) -> Option<ModelStep> {
         "end" => ModelStep::Ended,
         _ if keyword.starts_with("reasoning") => ModelStep::Event(StreamEvent::Reasoning {
             block: parse_block(keyword, "reasoning")?,
-            text: parse_repeated_text(rest)?,
+            part: ReasoningPart::Text(parse_repeated_text(rest)?),
         }),
-        _ if keyword.starts_with("signature") => ModelStep::Event(StreamEvent::ReasoningSignature {
+        _ if keyword.starts_with("signature") => ModelStep::Event(StreamEvent::Reasoning {
             block: parse_block(keyword, "signature")?,
-            signature: rest.to_owned(),
+            part: ReasoningPart::Signature(rest.to_owned()),
         }),
-        _ if keyword.starts_with("redacted") => ModelStep::Event(StreamEvent::RedactedReasoning {
-            block: parse_block(keyword, "redacted")?,
-            data: rest.as_bytes().to_vec(),
+        _ if keyword.starts_with("encrypted") => ModelStep::Event(StreamEvent::Reasoning {
+            block: parse_block(keyword, "encrypted")?,
+            part: ReasoningPart::Encrypted(rest.as_bytes().to_vec()),
         }),
         _ if keyword.starts_with("cite") => {
             let (index, source) = rest.split_once(' ')?;

@@ -146,7 +146,6 @@ const POLICIES: Readonly<Partial<Record<GuardrailPolicy, string>> & { OTHER: str
   WORD: 'blocked words',
   SENSITIVE_INFORMATION: 'sensitive information',
   CONTEXTUAL_GROUNDING: 'grounding in the documents',
-  AUTOMATED_REASONING: 'automated reasoning',
   OTHER: 'one that this page does not know',
 };
 

@@ -181,3 +181,30 @@ async fn each_recorded_refusal_costs_one_more_request_and_no_more() {
 fn message_of(bytes: usize) -> TranscriptMessage {
     message(Role::User, [TranscriptBlock::Text("w".repeat(bytes))])
 }
+
+#[tokio::test]
+async fn setting_that_is_refused_beside_another_is_sent_alone() {
+    let server = Server::start(&ENDED).await;
+    let mut request = model_request(Vec::new(), question());
+    request.model_id = "anthropic.claude-haiku-4-5-20251001-v1:0".into();
+    request.inference.top_p = Some(0.5);
+    let alone = request.clone();
+    request.inference.temperature = Some(0.5);
+    server.converse(request).await.unwrap();
+    let body: Value = serde_json::from_str(&server.take_body()).unwrap();
+    assert_eq!(body["inferenceConfig"].get("topP"), None);
+    server.converse(alone).await.unwrap();
+    let body: Value = serde_json::from_str(&server.take_body()).unwrap();
+    assert_eq!(body["inferenceConfig"]["topP"], 0.5, "another agent of the model has topP alone");
+}
+
+#[tokio::test]
+async fn denied_access_to_a_model_with_such_a_name_is_no_refusal_of_reasoning() {
+    let denied = "User: arn:aws:sts::111122223333:assumed-role/handler is not authorized to perform: \
+        bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-1::foundation-model/x.reasoning-1";
+    let server = Server::refusing_part("messages", StatusCode::FORBIDDEN, "AccessDeniedException", denied).await;
+    let request = ModelRequest { reasoning: reasoning(), ..model_request(Vec::new(), question()) };
+    let failed = ModelError::Failed(api::types::FailureCode::ModelNotAllowed);
+    assert_eq!(server.converse(request).await, Err(failed));
+    assert_eq!(server.take_paths().len(), 1, "the request is not repeated");
+}

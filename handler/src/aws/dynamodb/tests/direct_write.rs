@@ -261,23 +261,8 @@ fn store_event(end: Option<AnswerEnd>) -> DirectWrite {
 }
 
 fn store_event_with(author: Author, content: Vec<ContentBlock>, end: Option<AnswerEnd>) -> DirectWrite {
-    let agent = Agent {
-        id: "default".into(),
-        version: 3,
-        name: Some("Parlance".into()),
-        model_id: "any".into(),
-        system_prompt: None,
-        context_bytes: 1000,
-        inference: None,
-        tools: Vec::new(),
-        max_steps: 10,
-        tool_timeout_seconds: 30,
-        knowledge: None,
-        reasoning: None,
-        prompt_caching: Default::default(),
-        fallback_model_ids: Vec::new(),
-        guardrail: None,
-    };
+    let agent = json!({ "id": "default", "version": 3, "name": "Parlance", "modelId": "any", "contextBytes": 1000 });
+    let agent: Agent = serde_json::from_value(agent).unwrap();
     let (id, agent) = ("t1-1-1".into(), Arc::new(agent));
     let event = AgentEvent {
         id,
