@@ -28,6 +28,7 @@ use crate::{
     failures::Failure,
     fallback_models::FallbackModels,
     guardrail::GuardedText,
+    history::current_events,
     knowledge::{Knowledge, KnowledgeFailure, KnowledgeMode, Passage, RetrievalRequest, query_for_question},
     knowledge_tool::{SEARCH_TOOL_NAME, passages_of_result, search_tool},
     limits::Limits,
@@ -47,7 +48,8 @@ use crate::{
     tool::{Caller, StoredCalls, Tool, ToolOutcome, ToolTarget},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
-    transcript::{TranscriptInput, build_transcript, current_events, push_block, result_block, trim_tool_results},
+    transcript::{TranscriptInput, build_transcript, push_block, result_block},
+    transcript_size::trim_tool_results,
 };
 
 /// An event outside of the attempt.

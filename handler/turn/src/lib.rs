@@ -14,6 +14,7 @@ pub mod deadlines;
 pub mod direct_write;
 pub mod effective_status;
 pub mod failures;
+pub mod history;
 pub mod knowledge;
 pub mod knowledge_filter;
 pub mod knowledge_tool;
@@ -26,6 +27,7 @@ pub mod title;
 pub mod tool;
 pub mod tool_runs;
 pub mod transcript;
+pub mod transcript_size;
 
 pub mod answer;
 pub mod attempt;

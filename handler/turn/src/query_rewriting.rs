@@ -7,9 +7,10 @@ use api::{
 };
 
 use crate::{
+    history::current_events,
     knowledge::MAX_QUERY_CHARACTERS,
     model::{ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
-    transcript::{TranscriptInput, current_events},
+    transcript::TranscriptInput,
 };
 
 const INSTRUCTIONS: &str = "You write queries for a search engine over documents. You get the end of a conversation. \

@@ -1,5 +1,5 @@
 //! An estimate of an answer's tokens, for streams that end before the model reports its usage.
-use crate::{model::TranscriptMessage, transcript::transcript_size};
+use crate::{model::TranscriptMessage, transcript_size::transcript_size};
 
 /// A typical value: code and most languages have fewer bytes per token, English prose has more.
 const BYTES_PER_TOKEN: usize = 4;

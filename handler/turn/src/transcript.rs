@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use api::{
     json_size::{fitting_suffix, json_size},
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, GuardrailSource, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
+    types::{ConversationEvent, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
+    history::{current_events, newest_turns_that_fit},
     knowledge_tool::{REMOVED_PASSAGES, SEARCH_TOOL_NAME},
-    model::{Role, SearchResult, ToolOutput, TranscriptBlock, TranscriptMessage},
+    model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     tool::StoredCalls,
+    transcript_size::{context_size, event_size, trim_tool_results, trimmed_size},
 };
 
 /// Asks the model to continue its answer. Some models refuse a request that ends with the start of their own
@@ -25,15 +27,6 @@ const CONTINUE_PROMPT: &str = "Your answer above broke off. Go on exactly where 
 /// The result of a call whose real result was never stored.
 pub const UNKNOWN_RESULT: &str = "The result of this call is not known: the turn ended before it was stored. The tool may \
     have run or not.";
-/// Stands for an old result in a transcript that would otherwise be too large.
-const TRIMMED_RESULT: &str = "[This result was removed to save space. Call the tool again if you need it.]";
-
-/// Of fewer turns none is left out that fits.
-const MIN_TURNS_TO_CUT: usize = 8;
-/// Old tool results are removed in so many parts of the limit, so that the beginning of the transcript stays
-/// the same for many messages.
-const TRIMMING_PARTS: usize = 8;
-
 /// The part of a continued answer that the model always gets, in JSON-escaped bytes.
 const KEPT_ANSWER_MIN_BYTES: usize = 2048;
 
@@ -113,40 +106,6 @@ pub fn calls_without_results(kept_answer: &[ConversationEvent]) -> Option<Stored
     (!calls.is_empty()).then(|| StoredCalls { position: event.position, calls, answers: HashMap::new() })
 }
 
-/// Replaces the oldest tool results until the transcript fits into a limit of JSON-escaped bytes, and some
-/// more, so that fewer are to be replaced in the next requests: a prompt cache finds only what is the same.
-/// The results in the last message stay: the model has not seen them yet.
-pub fn trim_tool_results(messages: &mut [TranscriptMessage], limit: usize) {
-    let stride = (limit / TRIMMING_PARTS).max(1);
-    let mut excess = transcript_size(messages).saturating_sub(limit).div_ceil(stride).saturating_mul(stride);
-    let Some((_, earlier)) = messages.split_last_mut() else { return };
-    for block in earlier.iter_mut().flat_map(|message| &mut message.content) {
-        if excess == 0 {
-            return;
-        }
-        let Some(trimmed) = trimmed_result(block) else { continue };
-        let saved = block_size(block).saturating_sub(block_size(&trimmed));
-        if saved > 0 {
-            *block = trimmed;
-            excess = excess.saturating_sub(saved);
-        }
-    }
-}
-
-/// The block without its result. `None` for a block that has none.
-fn trimmed_result(block: &TranscriptBlock) -> Option<TranscriptBlock> {
-    let (tool_use_id, is_error) = match block {
-        TranscriptBlock::ToolResult { tool_use_id, is_error, .. } => (tool_use_id, *is_error),
-        TranscriptBlock::FoundSearchResults { tool_use_id, .. } => (tool_use_id, false),
-        TranscriptBlock::Text(_)
-        | TranscriptBlock::Reasoning(_)
-        | TranscriptBlock::SearchResult(_)
-        | TranscriptBlock::ToolUse(_) => return None,
-    };
-    let output = ToolOutput::Text(TRIMMED_RESULT.to_owned());
-    Some(TranscriptBlock::ToolResult { tool_use_id: tool_use_id.clone(), is_error, output })
-}
-
 /// Turns tool calls and results into text, for an agent without tools: Converse refuses such blocks in a
 /// request without tools. The reasoning that led to a call is of no use then.
 pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMessage> {
@@ -171,16 +130,6 @@ pub fn without_tool_blocks(messages: Vec<TranscriptMessage>) -> Vec<TranscriptMe
             ..message
         })
         .collect()
-}
-
-/// In JSON-escaped bytes.
-fn context_size(blocks: &[TranscriptBlock]) -> usize {
-    blocks.iter().map(block_size).sum()
-}
-
-/// In JSON-escaped bytes.
-pub fn transcript_size(messages: &[TranscriptMessage]) -> usize {
-    messages.iter().flat_map(|message| &message.content).map(block_size).sum()
 }
 
 /// Appends a block. Reasoning that was cut at the end of an event becomes one block again, because its
@@ -274,133 +223,12 @@ fn split_after_last_step(kept_answer: &[ConversationEvent]) -> (&[ConversationEv
     kept_answer.split_at(last_step.map_or(0, |index| index + 1))
 }
 
-/// The events of the newest turns, whole turns that fit without their tool results: all of them, or most.
-fn newest_turns_that_fit(
-    history: &[ConversationEvent],
-    history_cut: bool,
-    mut budget: usize,
-) -> Vec<&ConversationEvent> {
-    let turns = turns_with_question(history);
-    let mut first_kept = turns.len();
-    for (index, turn) in turns.iter().enumerate().rev() {
-        let size: usize = turn.iter().map(|event| trimmed_size(event)).sum();
-        if size > budget {
-            break;
-        }
-        budget -= size;
-        first_kept = index;
-    }
-    let has_older = history_cut && history.first().is_some_and(|oldest| oldest.position > 1);
-    if first_kept > 0 || has_older {
-        first_kept += steady_start(&turns[first_kept..]);
-    }
-    turns[first_kept..].concat()
-}
-
-/// With which of the turns that fit the transcript begins, where not all of the conversation fits. It stays
-/// the same turn for many messages, because a prompt cache finds only beginnings that are the same: the turn
-/// of the first half whose position passes the largest power of two. Few turns all stay.
-fn steady_start(turns: &[Vec<&ConversationEvent>]) -> usize {
-    let (Some(first), Some(last)) = (turns.first(), turns.last()) else { return 0 };
-    if turns.len() < MIN_TURNS_TO_CUT {
-        return 0;
-    }
-    let middle = first[0].position.midpoint(last[0].position);
-    let mut before = first[0].position.saturating_sub(1);
-    let mut best = (0, 0);
-    for (index, turn) in turns.iter().enumerate().take_while(|(_, turn)| turn[0].position <= middle) {
-        let position = turn[0].position;
-        let passed = (before ^ position).checked_ilog2().unwrap_or(0);
-        if passed > best.0 {
-            best = (passed, index);
-        }
-        before = position;
-    }
-    best.1
-}
-
-/// The events of each turn that starts with its question, without superseded and blank events.
-fn turns_with_question(history: &[ConversationEvent]) -> Vec<Vec<&ConversationEvent>> {
-    let events: Vec<_> = current_events(history).filter(|event| event.has_tool_blocks() || has_text(event)).collect();
-    events
-        .chunk_by(|one, next| one.turn_id == next.turn_id)
-        .filter(|turn| turn[0].sender.kind == SenderKind::User)
-        .map(<[_]>::to_vec)
-        .collect()
-}
-
-/// The events of a history, ascending by position, that neither a retry nor another message has replaced.
-pub fn current_events(history: &[ConversationEvent]) -> impl DoubleEndedIterator<Item = &ConversationEvent> {
-    let turns = history.chunk_by(|one, next| one.turn_id == next.turn_id).filter(|turn| !is_blocked(turn));
-    turns.flat_map(|turn| turn.iter().filter(move |event| !is_superseded(event, &turn[0])))
-}
-
-/// Whether a guardrail has blocked the question. It would block every later request that has it, too. Where
-/// Bedrock did not say what it has blocked, it may have been the question.
-fn is_blocked(turn: &[ConversationEvent]) -> bool {
-    let is_of_question = |event: &ConversationEvent| {
-        let source = event.guardrail.as_ref().and_then(|guardrail| guardrail.source);
-        event.stop_reason == Some(StopReason::GuardrailIntervened) && source != Some(GuardrailSource::Output)
-    };
-    turn.iter().any(is_of_question)
-}
-
-/// `first`: the first event of the same turn in the history. If it is the question, it has what a retry has
-/// noted there: after which position the answer begins. A question that another message has replaced is
-/// superseded itself, and its answer with it.
-fn is_superseded(event: &ConversationEvent, first: &ConversationEvent) -> bool {
-    let has_replaced_question = first.sender.kind == SenderKind::User && first.superseded == Some(true);
-    let is_before_answer =
-        event.sender.kind != SenderKind::User && event.position <= first.answer_position.unwrap_or(0);
-    event.superseded == Some(true) || has_replaced_question || is_before_answer
-}
-
-fn has_text(event: &ConversationEvent) -> bool {
+pub(crate) fn has_text(event: &ConversationEvent) -> bool {
     nonblank_texts(event).next().is_some()
 }
 
-fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
+pub(crate) fn nonblank_texts(event: &ConversationEvent) -> impl Iterator<Item = &str> {
     event.texts().filter(|text| !is_blank(text))
-}
-
-/// In JSON-escaped bytes.
-fn event_size(event: &ConversationEvent) -> usize {
-    let texts: usize = nonblank_texts(event).map(json_size).sum();
-    let calls: usize = event.tool_uses().map(call_size).sum();
-    let results: usize = event.tool_results().map(|result| block_size(&result_block(result))).sum();
-    texts + calls + results
-}
-
-/// The size of an event whose tool results are removed where that makes them smaller.
-fn trimmed_size(event: &ConversationEvent) -> usize {
-    let trimmed = |result| block_size(&result_block(result)).min(json_size(TRIMMED_RESULT));
-    let texts: usize = nonblank_texts(event).map(json_size).sum();
-    let calls: usize = event.tool_uses().map(call_size).sum();
-    texts + calls + event.tool_results().map(trimmed).sum::<usize>()
-}
-
-fn block_size(block: &TranscriptBlock) -> usize {
-    match block {
-        TranscriptBlock::Text(text) => json_size(text),
-        TranscriptBlock::Reasoning(reasoning) => reasoning_size(reasoning),
-        TranscriptBlock::SearchResult(result) => search_result_size(result),
-        TranscriptBlock::ToolUse(call) => call_size(call),
-        TranscriptBlock::ToolResult { output: ToolOutput::Json(text) | ToolOutput::Text(text), .. } => json_size(text),
-        TranscriptBlock::FoundSearchResults { results, .. } => results.iter().map(search_result_size).sum(),
-    }
-}
-
-fn reasoning_size(Reasoning { text, signature, redacted, .. }: &Reasoning) -> usize {
-    let hidden = [signature, redacted].into_iter().flatten().map(|text| text.len()).sum::<usize>();
-    json_size(text) + hidden
-}
-
-fn search_result_size(result: &SearchResult) -> usize {
-    json_size(&result.source) + json_size(&result.title) + json_size(&result.text)
-}
-
-fn call_size(call: &ToolUse) -> usize {
-    json_size(&call.name) + json_size(&call.input)
 }
 
 /// A transcript whose last message may have calls without results.

@@ -2,7 +2,7 @@
 use turn::{
     capabilities::{CacheSupport, CacheTtl},
     model::{ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
-    transcript::transcript_size,
+    transcript_size::transcript_size,
 };
 
 /// A typical value. Where the tokens have more bytes, a cache point may stand too early and cache nothing.

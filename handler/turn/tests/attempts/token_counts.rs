@@ -6,7 +6,7 @@ use turn::{
     attempt::{Attempt, Input},
     effect::Effect,
     model::{ModelError, ModelRequest, ModelStop, StreamEvent},
-    transcript::transcript_size,
+    transcript_size::transcript_size,
 };
 
 use crate::{script::Script, simulation::attempt_start};

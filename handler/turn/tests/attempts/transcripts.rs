@@ -7,9 +7,10 @@
 use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse};
 use proptest::{collection::vec, prelude::*};
 use turn::{
+    history::current_events,
     model::{Role, ToolOutput, TranscriptBlock, TranscriptMessage},
     transcript::{
-        OlderEvents, TranscriptInput, build_transcript, calls_without_results, current_events, older_events_to_load,
+        OlderEvents, TranscriptInput, build_transcript, calls_without_results, older_events_to_load,
         without_tool_blocks,
     },
 };
