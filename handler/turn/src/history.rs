@@ -129,8 +129,8 @@ mod tests {
             (vec![superseded(json!({})), blocked(json!("INPUT"))], vec![]),
         ] {
             let events = turn(&answers);
-            let kept: Vec<_> = current_events(&events).map(|event| event.position).collect();
-            assert_eq!(kept, expected, "{answers:?}");
+            let positions: Vec<_> = current_events(&events).map(|event| event.position).collect();
+            assert_eq!(positions, expected, "{answers:?}");
         }
     }
 }
