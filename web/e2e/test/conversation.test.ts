@@ -137,7 +137,8 @@ test('The tokens of an answer are shown', async () => {
   const chat = await suite.signIn('ada');
   await chat.startConversation('echo');
   await chat.ask('Hello!');
-  await chat.lastAnswer.getByText(/tokens/).waitFor();
+  await chat.lastAnswer.getByRole('button', { name: '2 tokens' }).click();
+  await chat.lastAnswer.getByText('1 token read; 1 token of output.').waitFor();
 });
 
 test('A code block is copied', async () => {

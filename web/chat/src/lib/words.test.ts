@@ -32,6 +32,11 @@ describe('the tokens of an answer', () => {
       long: '10 tokens read, 1,000 read from the cache, 40 written to the cache; 300 tokens of output, reasoning included.',
     });
   });
+
+  test('are one token where there is one', () => {
+    const one = { ...usage, inputTokens: 1, outputTokens: 1, totalTokens: 1 };
+    expect(usageOf(one, false)).toEqual({ short: '1 token', long: '1 token read; 1 token of output.' });
+  });
 });
 
 describe('an intervention of a guardrail', () => {

@@ -169,15 +169,19 @@ export function usageOf(
   hasReasoning: boolean,
 ): { short: string; long: string } {
   const input = [
-    `${format(inputTokens)} tokens read`,
+    `${tokensOf(inputTokens)} read`,
     ...(cacheReadTokens ? [`${format(cacheReadTokens)} read from the cache`] : []),
     ...(cacheWriteTokens ? [`${format(cacheWriteTokens)} written to the cache`] : []),
   ];
   const reasoning = hasReasoning ? ', reasoning included' : '';
   return {
-    short: `${format(totalTokens)} tokens`,
-    long: `${input.join(', ')}; ${format(outputTokens)} tokens of output${reasoning}.`,
+    short: tokensOf(totalTokens),
+    long: `${input.join(', ')}; ${tokensOf(outputTokens)} of output${reasoning}.`,
   };
+}
+
+function tokensOf(count: number): string {
+  return count === 1 ? '1 token' : `${format(count)} tokens`;
 }
 
 /** What a listener hears when the state of the newest answer changes. */
