@@ -93,10 +93,12 @@ async fn answer_claimed_turn<E: Effects>(
     let is_shared = request.participant_count > 0;
     let reply_to = request.reply_to.clone();
     let is_untitled = request.untitled;
-    let Some(input) = load_transcript_input(request, turn, context.table).await? else {
+    let Some(mut input) = load_transcript_input(request, turn, context.table).await? else {
         tracing::info!("the question has been purged");
         return Ok(());
     };
+    let agent = agent.for_answer(&input.kept_answer);
+    input.model_id.clone_from(&agent.model_id);
     let untitled = is_untitled.then(|| untitled(run_id, &input, &agent)).flatten();
     let caller = caller(&asked_by, groups, &input.question, credential);
     let stored_calls = load_stored_calls(&input.kept_answer, &agent, asked_by.as_deref(), run_id, context).await?;

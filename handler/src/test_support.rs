@@ -160,12 +160,12 @@ impl TestInvocation {
         std::mem::take(&mut self.reply_requests.lock().unwrap())
     }
 
-    /// The runs of tools since the last call of this method.
     /// The titles published since the last call of this method, each with its conversation.
     pub fn take_titles(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.titles.lock().unwrap())
     }
 
+    /// The runs of tools since the last call of this method.
     pub fn take_tool_runs(&self) -> Vec<ToolRun> {
         std::mem::take(&mut self.tool_runs.lock().unwrap())
     }

@@ -49,7 +49,13 @@ async fn written_by_model<E: Effects>(
 ) -> Option<String> {
     let request = title_request(model_id, &untitled.question, untitled.guardrail.clone());
     match timeout_at(until, read_text(context.effects, Arc::new(request))).await {
-        Ok(Ok(text)) => written_title(&text?),
+        Ok(Ok(text)) => {
+            let title = text.as_deref().and_then(written_title);
+            if title.is_none() {
+                tracing::info!("the model wrote no title");
+            }
+            title
+        }
         Ok(Err(error)) => {
             tracing::info!(?error, "no title was written");
             None

@@ -1,6 +1,6 @@
 //! The requests that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take temperature
-//! or topP, not both; Opus 4.7 and later and Sonnet 5 and later take neither; none takes a blank stop
-//! sequence. Tool results must come first in their message. The messages were recorded, but for the order of
+//! or topP, not both; Opus 4.7 and later, Sonnet 5 and later, Fable and Mythos take neither; none takes a
+//! blank stop sequence. Tool results must come first in their message. The messages were recorded, but for the order of
 //! the checks.
 use std::collections::BTreeSet;
 
@@ -32,7 +32,12 @@ pub(super) fn check(model_id: &str, transcript: &Transcript) -> Result<(), Bedro
 }
 
 fn check_settings(Claude { line, version }: Claude, config: &InferenceConfig) -> Result<(), BedrockError> {
-    let takes_neither = matches!(line, "opus" if version >= (4, 7)) || matches!(line, "sonnet" if version.0 >= 5);
+    let takes_neither = match line {
+        "opus" => version >= (4, 7),
+        "sonnet" => version.0 >= 5,
+        "fable" | "mythos" => true,
+        _ => false,
+    };
     let takes_one = version >= (4, 5) || (line, version) == ("opus", (4, 1));
     let blank_stop_sequence = config.stop_sequences.iter().flatten().any(|text| is_blank(text));
     let error = match (config.temperature, config.top_p) {

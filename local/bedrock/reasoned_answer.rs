@@ -161,6 +161,7 @@ impl Thoughts {
                 let data = signatures::redacted(model_id, &self.text);
                 builder.hidden_tokens(tokens.len()).delta(Delta::RedactedReasoning(data))
             }
+            Form::Unsigned if self.text == NOVA_TEXT => builder.reasoning([NOVA_TEXT]),
             Form::Unsigned => builder.reasoning(tokens.iter().copied()),
         };
         builder.close_block()

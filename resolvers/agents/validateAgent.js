@@ -79,9 +79,9 @@ function validateForModel(modelId, { temperature, topP, stopSequences }) {
   requireInput('stopSequences', !hasBlank, 'texts that are not blank: this model does not take blank ones');
 }
 
-/** Claude Opus from 4.7 on and Claude Sonnet from 5 on take neither temperature nor topP. */
+/** Claude Opus from 4.7 on, Claude Sonnet from 5 on, Fable and Mythos take neither temperature nor topP. */
 const TAKES_NEITHER =
-  '\\A.*anthropic\\.claude-(opus-4-([7-9]|[1-9][0-9])|(opus|sonnet)-([5-9]|[1-9][0-9]))([-:].*)?\\z';
+  '\\A.*anthropic\\.claude-(opus-4-([7-9]|[1-9][0-9])|(opus|sonnet|fable|mythos)-([5-9]|[1-9][0-9]))([-:].*)?\\z';
 
 /** Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. */
 const TAKES_ONE =

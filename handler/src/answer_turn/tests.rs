@@ -389,6 +389,22 @@ async fn kept_results_of_a_dead_attempt_go_to_the_model() {
 }
 
 #[tokio::test]
+async fn fallback_model_goes_on_with_the_answer_that_it_has_begun() {
+    for (fallback_model_ids, expected) in [(json!(["other", "fallback"]), "fallback"), (json!(["other"]), "any")] {
+        let turn = with(turn_item("RUNNING", Some(NOW), FAR), "runPosition", number(9));
+        let turn = with(turn, "lastPosition", number(9));
+        let conversation = with(conversation_item(), "eventCount", number(9));
+        let calls = with(calls_item(8), "modelId", string("fallback"));
+        let invocation = TestInvocation::with_items([turn, conversation, calls, results_item(9)]).await;
+        let mut agent = agent_with_tool();
+        agent["fallbackModelIds"] = fallback_model_ids;
+        invocation.serve(turn_payload(json!({ "question": question("Why?"), "agent": agent }))).await.unwrap();
+        let requests = invocation.take_model_requests();
+        assert_eq!(requests.iter().map(|request| request.model_id.as_str()).collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[tokio::test]
 async fn tools_of_the_agent_are_run_between_requests_to_the_model() {
     let invocation = TestInvocation::with_items([queued_turn(), conversation_item()]).await;
     let call = StreamEvent::ToolUse { block: 0, id: "a".into(), name: "look".into() };

@@ -33,7 +33,7 @@ use turn::{
     mutation::{Accepted, Mutation, PublishFailure},
     replies::{Listener, Participant, ReplyFailure, ReplyRequest},
     retrieval::RetrievalResult,
-    tool::{ToolOutcome, ToolRun},
+    tool::{MAX_RESULT_BYTES, ToolOutcome, ToolRun},
 };
 
 use crate::{
@@ -203,6 +203,8 @@ impl<M: Model> Effects for InvocationClients<'_, M> {
         let outcome = match &run.guardrail {
             Some(guardrail) => {
                 let Clients { guardrails, config, .. } = self.clients;
+                // What no result has room for is not assessed.
+                let outcome = outcome.cut_to(MAX_RESULT_BYTES);
                 guardrails.get_or_init(|| Guardrails::new(config)).assess(guardrail, outcome).await
             }
             None => outcome,

@@ -152,6 +152,19 @@ impl Answer {
         self.push_delta(block, text);
     }
 
+    /// Removes the reasoning of everything that is in no event yet.
+    pub fn remove_reasoning(&mut self) {
+        for event in &mut self.full_events {
+            event.retain(|block| block.reasoning.is_none());
+        }
+        self.full_events.retain(|event| !event.is_empty());
+        let blocks = std::mem::take(&mut self.open_blocks).into_iter();
+        let (reasoning, others): (Vec<_>, Vec<_>) = blocks.partition(|block| block.kind() == BlockKind::Reasoning);
+        self.open_blocks = others;
+        let unpublished = reasoning.iter().map(|block| json_size(&block.text[block.published_len..]));
+        self.unpublished_bytes -= unpublished.sum::<usize>();
+    }
+
     /// Whether an event without room for more text waits.
     pub fn has_full_event(&self) -> bool {
         !self.full_events.is_empty()

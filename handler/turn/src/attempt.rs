@@ -48,7 +48,7 @@ use crate::{
     tool::{Caller, StoredCalls, Tool, ToolOutcome, ToolTarget},
     tool_calls::{Call, CallCollector, stored_call},
     tool_runs::ToolRuns,
-    transcript::{TranscriptInput, build_transcript, push_block, result_block},
+    transcript::{TranscriptInput, answer_block, build_transcript, push_block, result_block},
     transcript_size::trim_tool_results,
 };
 
@@ -121,7 +121,8 @@ impl RetrievalStart {
         let query = query_for_question(&event_text(&transcript.question), question_before.as_deref());
         let request = knowledge.request(&query, caller);
         let query_model_id = knowledge.query_model_id.as_deref();
-        let query_request = query_model_id.and_then(|model_id| query_request(model_id, transcript));
+        let query_request =
+            query_model_id.and_then(|model_id| query_request(model_id, transcript, agent.guardrail.clone()));
         Some(Self { knowledge, request, query_request, transcript: transcript.clone() })
     }
 }
@@ -612,6 +613,8 @@ impl Attempt {
             self.citations = None;
             self.answer.replace(0, text);
         }
+        // Whether the guardrail assesses what the model thinks is not documented.
+        self.answer.remove_reasoning();
     }
 
     /// The model has written the query, or has failed to.
@@ -740,7 +743,7 @@ impl Attempt {
         let tool_uses = || calls.iter().map(|call: &Call| call.tool_use.clone());
         let (texts, event) = self.answer.take_step(tool_uses().map(ContentBlock::tool_use).collect());
         let mut message = std::mem::take(&mut self.published_blocks);
-        for block in texts.iter().flatten().chain(&event).filter_map(to_transcript_block) {
+        for block in texts.iter().flatten().chain(&event).filter_map(answer_block) {
             push_block(&mut message, block);
         }
         self.push_message(Role::Assistant, message);
@@ -882,7 +885,7 @@ impl Attempt {
         if !self.holds_events()
             && let Some(content) = self.answer.take_full_event()
         {
-            for block in content.iter().filter_map(to_transcript_block) {
+            for block in content.iter().filter_map(answer_block) {
                 push_block(&mut self.published_blocks, block);
             }
             return Some(self.agent_event(Author::Agent, content, None));
@@ -993,7 +996,13 @@ impl QueryStep {
                 self.call.on_content();
                 self.query.push(&text);
             }
-            StreamEvent::MessageStop(_) => self.call.on_stop(ModelStop::Answered(StopReason::EndTurn)),
+            StreamEvent::MessageStop(stop) => {
+                if stop == ModelStop::Answered(StopReason::GuardrailIntervened) {
+                    // The text is the guardrail's.
+                    self.query = WrittenQuery::default();
+                }
+                self.call.on_stop(ModelStop::Answered(StopReason::EndTurn));
+            }
             StreamEvent::Usage(_) => self.call.on_usage(),
             StreamEvent::Text { .. }
             | StreamEvent::Reasoning { .. }
@@ -1047,14 +1056,4 @@ fn with_markers(tool: &Tool) -> Tool {
         return search_tool(knowledge, CitationStyle::Markers);
     }
     tool.clone()
-}
-
-fn to_transcript_block(block: &ContentBlock) -> Option<TranscriptBlock> {
-    if let Some(tool_use) = &block.tool_use {
-        return Some(TranscriptBlock::ToolUse(tool_use.clone()));
-    }
-    if let Some(reasoning) = &block.reasoning {
-        return Some(TranscriptBlock::Reasoning(reasoning.clone()));
-    }
-    block.text.as_ref().filter(|text| !is_blank(text)).map(|text| TranscriptBlock::Text(text.clone()))
 }

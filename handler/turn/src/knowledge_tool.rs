@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     citations::CitationStyle,
     knowledge::{Knowledge, Passage},
-    tool::{Tool, ToolApproval, ToolEffect, ToolTarget},
+    tool::{MAX_RESULT_BYTES, Tool, ToolApproval, ToolEffect, ToolTarget},
 };
 
 /// The tool's name. An agent whose knowledge is a tool has no other tool with it.
@@ -73,9 +73,14 @@ struct FoundPassage {
     text: String,
 }
 
-/// What the search returns to the attempt, which numbers the passages.
-pub fn search_result(passages: Vec<Passage>) -> String {
-    result_text(passages.iter().map(|passage| (0, passage)))
+/// What the search returns to the attempt, which numbers the passages: as many as a result has room for.
+pub fn search_result(mut passages: Vec<Passage>) -> String {
+    loop {
+        let text = result_text(passages.iter().map(|passage| (0, passage)));
+        if json_size(&text) <= MAX_RESULT_BYTES || passages.pop().is_none() {
+            return text;
+        }
+    }
 }
 
 /// The JSON text of a search's result, with numbers from `first_number`, and the passages in it. The last

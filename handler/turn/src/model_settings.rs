@@ -30,8 +30,8 @@ impl RefusedSetting {
 
 /// The settings that the named model is known to refuse; none where the id does not name a known model.
 ///
-/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on
-/// and Claude Sonnet from 5 on take neither. Claude takes no blank stop sequence. No limit on the number of
+/// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on,
+/// Claude Sonnet from 5 on, Fable and Mythos take neither. Claude takes no blank stop sequence. No limit on the number of
 /// stop sequences is documented below the 20 that putAgent allows.
 pub fn refused_by_model(model_id: &str, settings: &InferenceSettings) -> Vec<RefusedSetting> {
     use RefusedSetting::{BlankStopSequences, Temperature, TopP};
@@ -85,6 +85,16 @@ pub fn without(settings: &InferenceSettings, refused: &[RefusedSetting]) -> Infe
         }
     }
     settings
+}
+
+/// What a model may think before a short answer, in tokens.
+const SHORT_THOUGHT_TOKENS: u32 = 1000;
+
+/// The settings for an answer of at most `max_tokens`. A model that can think may do so without being asked,
+/// and its tokens count.
+pub fn short_answer(model_id: &str, max_tokens: u32) -> InferenceSettings {
+    let thought = capabilities::of_model(model_id).reasoning.map_or(0, |_| SHORT_THOUGHT_TOKENS);
+    InferenceSettings { max_tokens: Some(max_tokens + thought), ..InferenceSettings::default() }
 }
 
 const TOP_P: &[&str] = &["topP", "top_p"];

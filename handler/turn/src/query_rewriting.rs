@@ -3,20 +3,21 @@ use std::sync::Arc;
 
 use api::{
     text::is_blank,
-    types::{ConversationEvent, InferenceSettings, SenderKind},
+    types::{ConversationEvent, SenderKind},
 };
 
 use crate::{
     history::current_events,
     knowledge::MAX_QUERY_CHARACTERS,
-    model::{ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
+    model::{Guardrail, ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
+    model_settings::short_answer,
     transcript::TranscriptInput,
 };
 
 const INSTRUCTIONS: &str = "You write queries for a search engine over documents. You get the end of a conversation. \
     Write one query that finds what the last question of the user asks for, with the names and words that the \
     question refers to. Write the query alone, in the language of the question, without quotes and explanations.";
-/// The longest query, in tokens.
+/// The longest query, in tokens, without what the model thinks.
 const MAX_TOKENS: u32 = 200;
 /// How many events before the question the model gets.
 const MAX_EVENTS: usize = 4;
@@ -24,7 +25,7 @@ const MAX_EVENTS: usize = 4;
 const MAX_TEXT_CHARACTERS: usize = 1000;
 
 /// The request for a query. `None` for the first question of a conversation, which refers to nothing.
-pub fn query_request(model_id: &str, input: &TranscriptInput) -> Option<ModelRequest> {
+pub fn query_request(model_id: &str, input: &TranscriptInput, guardrail: Option<Guardrail>) -> Option<ModelRequest> {
     let has_text = |event: &&ConversationEvent| event.texts().any(|text| !is_blank(text));
     let earlier: Vec<_> = current_events(&input.history).filter(has_text).collect();
     let earlier = &earlier[earlier.len().saturating_sub(MAX_EVENTS)..];
@@ -36,10 +37,11 @@ pub fn query_request(model_id: &str, input: &TranscriptInput) -> Option<ModelReq
     Some(ModelRequest {
         model_id: model_id.to_owned(),
         system_prompt: Some(INSTRUCTIONS.to_owned()),
-        inference: InferenceSettings { max_tokens: Some(MAX_TOKENS), ..InferenceSettings::default() },
+        inference: short_answer(model_id, MAX_TOKENS),
         tools: Arc::default(),
         transcript: vec![TranscriptMessage { role: Role::User, content: vec![TranscriptBlock::Text(text)] }],
         prompt_caching: PromptCaching::Off,
+        guardrail,
         ..ModelRequest::default()
     })
 }

@@ -1,7 +1,7 @@
 //! Payloads of the handler's invocations.
 use std::sync::Arc;
 
-use api::types::{ConversationEvent, InferenceSettings, ToolCall};
+use api::types::{ConversationEvent, InferenceSettings, SenderKind, ToolCall};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -240,6 +240,16 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// The agent with the model that goes on with an existing answer: the one that has given its newest part,
+    /// if the agent still has it. A model of its own cannot answer where a fallback model has begun.
+    pub fn for_answer(self, kept_answer: &[ConversationEvent]) -> Self {
+        let mut parts = kept_answer.iter().rev().filter(|event| event.sender.kind == SenderKind::Agent);
+        match parts.find_map(|event| event.model_id.clone()) {
+            Some(model_id) if self.fallback_model_ids.contains(&model_id) => Self { model_id, ..self },
+            Some(_) | None => self,
+        }
+    }
+
     /// The tools that the model gets.
     pub fn model_tools(&self) -> Arc<[Tool]> {
         let style = CitationStyle::of_model(&self.model_id);

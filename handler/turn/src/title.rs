@@ -1,18 +1,19 @@
 //! The title of a conversation, made of its first question.
 use api::{
     text::is_blank,
-    types::{ConversationEvent, InferenceSettings, SenderKind, StopReason},
+    types::{ConversationEvent, SenderKind, StopReason},
 };
 
 use crate::{
     model::{Guardrail, ModelRequest, PromptCaching, Role, TranscriptBlock, TranscriptMessage},
+    model_settings::short_answer,
     mutation::EndReason,
 };
 
 const INSTRUCTIONS: &str = "Write a title for a conversation that begins with the message of the user: at most six \
     words, in the language of the message. Do not answer the message. Write the title alone, without quotes and \
     without a full stop.";
-/// The longest title that a model may write, in tokens.
+/// The longest title that a model may write, in tokens, without what it thinks.
 const MAX_TOKENS: u32 = 40;
 /// Of a longer message the model gets the beginning, in characters.
 const MAX_QUESTION_CHARACTERS: usize = 2000;
@@ -45,7 +46,7 @@ pub fn title_request(model_id: &str, question: &str, guardrail: Option<Guardrail
     ModelRequest {
         model_id: model_id.to_owned(),
         system_prompt: Some(INSTRUCTIONS.to_owned()),
-        inference: InferenceSettings { max_tokens: Some(MAX_TOKENS), ..InferenceSettings::default() },
+        inference: short_answer(model_id, MAX_TOKENS),
         transcript: vec![TranscriptMessage { role: Role::User, content: vec![TranscriptBlock::Text(text)] }],
         prompt_caching: PromptCaching::Off,
         guardrail,
@@ -109,6 +110,14 @@ mod tests {
             ("\"\"", None),
         ] {
             assert_eq!(written_title(text).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn model_that_may_think_has_room_for_it() {
+        for (model_id, expected) in [("amazon.nova-micro-v1:0", 40), ("openai.gpt-oss-20b-1:0", 1_040)] {
+            let request = title_request(model_id, "How long does it last?", None);
+            assert_eq!(request.inference.max_tokens, Some(expected), "{model_id}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! Tools of an agent, and one run of a tool.
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use api::types::{ToolStatus, ToolUse};
+use api::{
+    json_size::{fitting_prefix, json_size},
+    types::{ToolStatus, ToolUse},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,6 +15,8 @@ use crate::{
 
 /// The largest size of a tool's result, in JSON-escaped bytes. The rest of a larger one is left out.
 pub const MAX_RESULT_BYTES: usize = 48 * 1024;
+/// Ends a text of which the rest was left out.
+const TRUNCATION_MARK: &str = " [The rest of this result was left out because it is too long.]";
 
 /// A tool that an agent's model may call.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -248,4 +253,23 @@ pub struct ToolOutcome {
     pub started_at: Option<String>,
     /// ISO 8601; `None` if the tool was not run or its end is not known.
     pub ended_at: Option<String>,
+}
+
+impl ToolOutcome {
+    /// The outcome with an output of at most `max_bytes` of JSON-escaped text. Of a larger one the beginning
+    /// is left, as text, with a mark at its end.
+    pub fn cut_to(self, max_bytes: usize) -> Self {
+        let (ToolOutput::Json(text) | ToolOutput::Text(text)) = &self.output;
+        if text.len() <= max_bytes && json_size(text) <= max_bytes {
+            return self;
+        }
+        let end = fitting_prefix(text, max_bytes.saturating_sub(TRUNCATION_MARK.len())).cut;
+        let output = ToolOutput::Text(format!("{}{TRUNCATION_MARK}", &text[..end]));
+        Self { output, ..self }
+    }
+}
+
+/// Whether the rest of an output was left out.
+pub fn is_cut(text: &str) -> bool {
+    text.ends_with(TRUNCATION_MARK)
 }

@@ -5,7 +5,6 @@ use std::{
 };
 
 use api::{
-    json_size::{fitting_prefix, json_size},
     text::is_blank,
     types::{ContentBlock, ToolCall, ToolResult, ToolStatus, ToolUse},
 };
@@ -14,7 +13,7 @@ use crate::{
     claim::Claim,
     model::{Guardrail, ToolOutput},
     mutation::EndReason,
-    tool::{CallAnswer, Caller, MAX_RESULT_BYTES, StoredCalls, Tool, ToolOutcome, ToolRun},
+    tool::{CallAnswer, Caller, MAX_RESULT_BYTES, StoredCalls, Tool, ToolOutcome, ToolRun, is_cut},
     tool_calls::{Call, Refusal},
     transcript::UNKNOWN_RESULT,
 };
@@ -26,9 +25,6 @@ pub const MAX_CONCURRENT_RUNS: usize = 8;
 const NOT_ANSWERED: &str = "Nobody answered in time.";
 /// The result of an approved call of a wait that has expired. The same as in prepareClosingEvent.js.
 const OTHERS_NOT_ANSWERED: &str = "Nobody answered the other calls in time, so this call was not run.";
-
-/// Marks where the rest of a result was left out.
-const TRUNCATION_MARK: &str = " [The rest of this result was left out because it is too long.]";
 
 #[derive(Debug)]
 pub struct ToolRuns {
@@ -316,10 +312,9 @@ fn call_state(tool_use: &ToolUse, status: ToolStatus) -> ToolCall {
 }
 
 fn to_result(tool_use: &ToolUse, outcome: ToolOutcome, max_bytes: usize) -> ToolResult {
-    let ToolOutcome { status, output, started_at, ended_at } = outcome;
-    let is_too_long = output_text(&output).len() > max_bytes || json_size(output_text(&output)) > max_bytes;
+    let ToolOutcome { status, output, started_at, ended_at } = outcome.cut_to(max_bytes);
+    let is_truncated = matches!(&output, ToolOutput::Text(text) if is_cut(text));
     let (json, text) = match output {
-        ToolOutput::Json(text) | ToolOutput::Text(text) if is_too_long => (None, Some(truncated(&text, max_bytes))),
         ToolOutput::Json(json) => (Some(json), None),
         ToolOutput::Text(text) => (None, Some(text)),
     };
@@ -328,18 +323,8 @@ fn to_result(tool_use: &ToolUse, outcome: ToolOutcome, max_bytes: usize) -> Tool
         status,
         json,
         text,
-        truncated: is_too_long.then_some(true),
+        truncated: is_truncated.then_some(true),
         started_at,
         ended_at,
     }
-}
-
-fn output_text(output: &ToolOutput) -> &str {
-    let (ToolOutput::Json(text) | ToolOutput::Text(text)) = output;
-    text
-}
-
-fn truncated(text: &str, max_bytes: usize) -> String {
-    let cut = fitting_prefix(text, max_bytes.saturating_sub(TRUNCATION_MARK.len())).cut;
-    format!("{}{TRUNCATION_MARK}", &text[..cut])
 }

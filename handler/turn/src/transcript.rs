@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use api::{
     json_size::{fitting_suffix, json_size},
     text::{is_blank, is_blank_character},
-    types::{ConversationEvent, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
+    types::{ContentBlock, ConversationEvent, Reasoning, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse},
 };
 
 use crate::{
@@ -67,16 +67,13 @@ pub fn build_transcript(input: &TranscriptInput) -> Vec<TranscriptMessage> {
 
     let mut transcript = Transcript::default();
     for event in newest_turns_that_fit(&input.history, input.history_cut, budget) {
-        transcript.push_event(event, Passages::Removed);
+        transcript.push_event(event, EventPart::EndedTurn);
     }
-    // Only the steps of the answer that goes on have their reasoning: no model needs it of ended answers.
     transcript.push_context(&input.context);
     transcript.push_texts(Role::User, input.question.texts());
     for event in steps {
-        if event.model_id.as_ref() == Some(&input.model_id) {
-            transcript.push_reasoning(event);
-        }
-        transcript.push_event(event, Passages::Kept);
+        let is_of_model = event.model_id.as_ref() == Some(&input.model_id);
+        transcript.push_event(event, EventPart::OpenAnswer { with_reasoning: is_of_model && !is_broken_off(event) });
     }
     if !kept_texts.is_empty() {
         transcript.push_texts(Role::Assistant, kept_texts.into_iter());
@@ -144,6 +141,17 @@ pub fn push_block(blocks: &mut Vec<TranscriptBlock>, block: TranscriptBlock) {
         }
         (_, block) => blocks.push(block),
     }
+}
+
+/// A block of an answer as the model gets it back. `None` for a blank one.
+pub(crate) fn answer_block(block: &ContentBlock) -> Option<TranscriptBlock> {
+    if let Some(tool_use) = &block.tool_use {
+        return Some(TranscriptBlock::ToolUse(tool_use.clone()));
+    }
+    if let Some(reasoning) = &block.reasoning {
+        return Some(TranscriptBlock::Reasoning(reasoning.clone()));
+    }
+    block.text.as_ref().filter(|text| !is_blank(text)).map(|text| TranscriptBlock::Text(text.clone()))
 }
 
 /// The result that the model gets of a stored or finished tool call.
@@ -223,6 +231,11 @@ fn split_after_last_step(kept_answer: &[ConversationEvent]) -> (&[ConversationEv
     kept_answer.split_at(last_step.map_or(0, |index| index + 1))
 }
 
+/// Reasoning that broke off has no signature.
+fn is_broken_off(event: &ConversationEvent) -> bool {
+    event.stop_reason.is_some() || event.failure.is_some()
+}
+
 pub(crate) fn has_text(event: &ConversationEvent) -> bool {
     nonblank_texts(event).next().is_some()
 }
@@ -244,48 +257,46 @@ struct OpenCall {
     is_search: bool,
 }
 
-/// Whether the passages that searches have found are in the transcript. Those of earlier turns are not, but
-/// the answers from them are.
+/// What an event is a part of, which decides what of it is in the transcript.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Passages {
-    Kept,
-    Removed,
+enum EventPart {
+    /// The passages that searches have found are left out, but the answers from them are not. So is the
+    /// reasoning: no model needs it of ended answers.
+    EndedTurn,
+    OpenAnswer {
+        with_reasoning: bool,
+    },
 }
 
 impl Transcript {
     /// An event without content leaves open calls open: it closed a run whose calls have results after it.
-    fn push_event(&mut self, event: &ConversationEvent, passages: Passages) {
-        if !event.has_tool_blocks() && !has_text(event) {
-            return;
-        }
+    fn push_event(&mut self, event: &ConversationEvent, part: EventPart) {
         match event.sender.kind {
-            SenderKind::User => self.push_texts(Role::User, nonblank_texts(event)),
-            SenderKind::Agent => {
-                self.push_texts(Role::Assistant, nonblank_texts(event));
-                for call in event.tool_uses() {
-                    let is_search = call.name == SEARCH_TOOL_NAME;
-                    self.open_calls.push(OpenCall { id: call.id.clone(), is_search });
-                    self.push(Role::Assistant, TranscriptBlock::ToolUse(call.clone()));
-                }
-            }
+            SenderKind::User if has_text(event) => self.push_texts(Role::User, nonblank_texts(event)),
+            SenderKind::User => {}
+            SenderKind::Agent => self.push_answer(event, part == EventPart::OpenAnswer { with_reasoning: true }),
             SenderKind::Tool => {
                 for result in event.tool_results() {
-                    self.push_result(result, passages);
+                    self.push_result(result, part);
                 }
             }
         }
     }
 
-    /// Reasoning that broke off has no signature.
-    fn push_reasoning(&mut self, event: &ConversationEvent) {
-        let is_broken_off = event.stop_reason.is_some() || event.failure.is_some();
-        let blocks = event.content.iter().filter(|_| !is_broken_off);
-        let blocks: Vec<_> = blocks.filter_map(|block| block.reasoning.clone()).collect();
+    /// The blocks stay in their order: a model refuses its own reasoning in another.
+    fn push_answer(&mut self, event: &ConversationEvent, with_reasoning: bool) {
+        let blocks = event.content.iter().filter_map(answer_block);
+        let blocks: Vec<_> =
+            blocks.filter(|block| with_reasoning || !matches!(block, TranscriptBlock::Reasoning(_))).collect();
         if !blocks.is_empty() {
             self.complete_open_calls();
         }
-        for reasoning in blocks {
-            self.push(Role::Assistant, TranscriptBlock::Reasoning(reasoning));
+        for block in blocks {
+            if let TranscriptBlock::ToolUse(call) = &block {
+                let is_search = call.name == SEARCH_TOOL_NAME;
+                self.open_calls.push(OpenCall { id: call.id.clone(), is_search });
+            }
+            self.push(Role::Assistant, block);
         }
     }
 
@@ -304,12 +315,12 @@ impl Transcript {
     }
 
     /// A result of no open call is left out.
-    fn push_result(&mut self, result: &ToolResult, passages: Passages) {
+    fn push_result(&mut self, result: &ToolResult, part: EventPart) {
         let Some(index) = self.open_calls.iter().position(|call| call.id == result.tool_use_id) else { return };
         let call = self.open_calls.remove(index);
         let mut block = result_block(result);
         if call.is_search
-            && passages == Passages::Removed
+            && part == EventPart::EndedTurn
             && let TranscriptBlock::ToolResult { output, is_error: false, .. } = &mut block
         {
             *output = ToolOutput::Text(REMOVED_PASSAGES.to_owned());

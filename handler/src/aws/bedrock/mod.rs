@@ -45,6 +45,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// With the SDK's own retries.
 const ASSESSMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What Nova 2 sends in place of what it thinks (langchain-aws, vercel/ai#10839). That it comes in one delta is
+/// assumed.
+const HIDDEN_REASONING: &str = "[REDACTED]";
+
 /// The models of Amazon Bedrock.
 pub struct Bedrock {
     client: Client,
@@ -291,7 +295,7 @@ fn stream_event(event: sdk::ConverseStreamOutput) -> StreamEvent {
 
 fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent {
     match delta {
-        ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, part: ReasoningPart::Text(text) },
+        ReasoningContentBlockDelta::Text(text) => StreamEvent::Reasoning { block, part: reasoning_text(text) },
         ReasoningContentBlockDelta::Signature(signature) => {
             StreamEvent::Reasoning { block, part: ReasoningPart::Signature(signature) }
         }
@@ -300,6 +304,11 @@ fn reasoning_event(block: u32, delta: ReasoningContentBlockDelta) -> StreamEvent
         }
         _ => StreamEvent::Other,
     }
+}
+
+/// Nova does not show what it thinks: it says so in place of it.
+fn reasoning_text(text: String) -> ReasoningPart {
+    ReasoningPart::Text(if text == HIDDEN_REASONING { String::new() } else { text })
 }
 
 fn cited_passage(delta: sdk::CitationsDelta) -> CitedPassage {

@@ -19,13 +19,18 @@ const REFUSALS: [&str; 8] = [
     "additional_model_request_fields",
 ];
 
+/// Claude takes no smaller budget.
+const MIN_BUDGET_TOKENS: u32 = 1024;
+/// The room for text where the agent has no maxTokens, which must be larger than the budget.
+const MIN_TEXT_TOKENS: u32 = 4096;
+
 /// What asks a model to reason.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ReasoningRequest {
     /// `additionalModelRequestFields`.
     pub fields: Value,
     /// The settings that fit: all models count the reasoning as a part of the answer, so its tokens are added
-    /// to maxTokens.
+    /// to maxTokens, up to the largest answer that the model gives.
     pub inference: InferenceSettings,
 }
 
@@ -35,7 +40,9 @@ impl ReasoningRequest {
         let form = model.reasoning?.form;
         let effort = settings.effort.unwrap_or(ReasoningEffort::Medium);
         let budget = settings.budget_tokens.unwrap_or(budget_of(effort));
+        let budget = budget.min(room_for_thinking(inference, model));
         let max_tokens = inference.max_tokens.map(|tokens| tokens.saturating_add(budget));
+        let max_tokens = max_tokens.map(|tokens| tokens.min(max_output(model)));
         let inference = InferenceSettings { max_tokens, ..inference.clone() };
         // Claude takes neither while it reasons.
         let without_sampling = || InferenceSettings { temperature: None, top_p: None, ..inference.clone() };
@@ -98,6 +105,15 @@ pub(super) fn may_reason(transcript: &[TranscriptMessage], model: &Capabilities)
     matches!(calls, Some(TranscriptBlock::Reasoning(_)))
 }
 
+/// What maxTokens leaves of the model's largest answer, in tokens.
+fn room_for_thinking(inference: &InferenceSettings, model: &Capabilities) -> u32 {
+    max_output(model).saturating_sub(inference.max_tokens.unwrap_or(MIN_TEXT_TOKENS)).max(MIN_BUDGET_TOKENS)
+}
+
+fn max_output(model: &Capabilities) -> u32 {
+    model.max_output_tokens.unwrap_or(u32::MAX)
+}
+
 /// In tokens. From 1,024 on Claude takes any number.
 fn budget_of(effort: ReasoningEffort) -> u32 {
     match effort {
@@ -144,6 +160,7 @@ mod tests {
         for (model_id, effort, expected) in [
             ("us.anthropic.claude-3-7-sonnet-20250219-v1:0", Low, Some((budget(4096), Some(5096), None))),
             ("anthropic.claude-haiku-4-5-20251001-v1:0", High, Some((budget(32_768), Some(33_768), None))),
+            ("openai.gpt-5.4", High, Some((json!({ "reasoning": { "effort": "high" } }), Some(33_768), Some(0.5)))),
             ("us.anthropic.claude-opus-4-6-v1", Medium, Some((adaptive("medium"), Some(17_384), None))),
             ("anthropic.claude-sonnet-5", High, Some((adaptive("high"), Some(33_768), None))),
             ("us.amazon.nova-2-lite-v1:0", Low, Some((nova("low"), Some(5096), Some(0.5)))),
@@ -156,6 +173,29 @@ mod tests {
             ("unknown", High, None),
         ] {
             assert_eq!(request(model_id, effort), expected, "{model_id} {effort:?}");
+        }
+    }
+
+    #[test]
+    fn model_is_asked_for_no_larger_answer_than_it_gives() {
+        let request = |model_id: &str, budget_tokens, max_tokens| {
+            let settings = ReasoningSettings { effort: None, budget_tokens: Some(budget_tokens) };
+            let inference = InferenceSettings { max_tokens, ..InferenceSettings::default() };
+            let ReasoningRequest { fields, inference } =
+                ReasoningRequest::new(settings, &inference, of_model(model_id)).unwrap();
+            (fields["thinking"]["budget_tokens"].as_u64(), inference.max_tokens)
+        };
+        let haiku = "anthropic.claude-haiku-4-5-20251001-v1:0";
+        for (model_id, budget_tokens, max_tokens, expected) in [
+            (haiku, 16_384, Some(47_616), (Some(16_384), Some(64_000))),
+            (haiku, 16_384, Some(50_000), (Some(14_000), Some(64_000))),
+            (haiku, 16_384, Some(63_500), (Some(1_024), Some(64_000))),
+            (haiku, 16_384, Some(70_000), (Some(1_024), Some(64_000))),
+            (haiku, 128_000, None, (Some(59_904), None)),
+            ("anthropic.claude-sonnet-5", 128_000, Some(4_096), (None, Some(128_000))),
+            ("us.anthropic.claude-opus-4-1-20250805-v1:0", 128_000, Some(4_096), (Some(128_000), Some(132_096))),
+        ] {
+            assert_eq!(request(model_id, budget_tokens, max_tokens), expected, "{model_id} {max_tokens:?}");
         }
     }
 

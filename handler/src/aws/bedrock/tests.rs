@@ -231,6 +231,10 @@ fn text_and_reasoning_keep_their_block() {
             StreamEvent::Reasoning { block: 2, part: ReasoningPart::Text("Hm".into()) },
         ),
         (
+            ContentBlockDelta::ReasoningContent(Text("[REDACTED]".into())),
+            StreamEvent::Reasoning { block: 2, part: ReasoningPart::Text(String::new()) },
+        ),
+        (
             ContentBlockDelta::ReasoningContent(Signature("Eu0E".into())),
             StreamEvent::Reasoning { block: 2, part: ReasoningPart::Signature("Eu0E".into()) },
         ),

@@ -25,8 +25,8 @@ use serde_json::Value;
 use turn::model::{CitedPassage, ReasoningPart, StreamEvent};
 
 use super::{
-    guardrails, json_texts::replace_lone_surrogates, model_stop, search_result_index, stream_repair::repair_body,
-    token_usage,
+    guardrails, json_texts::replace_lone_surrogates, model_stop, reasoning_text, search_result_index,
+    stream_repair::repair_body, token_usage,
 };
 
 /// The largest answer. Models answer with at most some hundred thousand tokens.
@@ -66,7 +66,7 @@ fn block_events(block: u32, content: ContentBlock) -> Vec<StreamEvent> {
         }
         ContentBlock::ReasoningContent(ReasoningContentBlock::ReasoningText(reasoning)) => {
             let signature = reasoning.signature.map(ReasoningPart::Signature);
-            let parts = [ReasoningPart::Text(reasoning.text)].into_iter().chain(signature);
+            let parts = [reasoning_text(reasoning.text)].into_iter().chain(signature);
             parts.map(|part| StreamEvent::Reasoning { block, part }).collect()
         }
         ContentBlock::ReasoningContent(ReasoningContentBlock::RedactedContent(data)) => {

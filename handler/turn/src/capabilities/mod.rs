@@ -35,6 +35,8 @@ pub struct Capabilities {
     /// The formats of documents.
     pub documents: Vec<String>,
     pub context_tokens: Option<u32>,
+    /// The largest maxTokens that the model takes. `None` if it is not known.
+    pub max_output_tokens: Option<u32>,
     pub source: String,
     pub date: String,
 }
@@ -145,6 +147,7 @@ static UNKNOWN: LazyLock<Capabilities> = LazyLock::new(|| Capabilities {
     images: Vec::new(),
     documents: Vec::new(),
     context_tokens: None,
+    max_output_tokens: None,
     source: String::new(),
     date: String::new(),
 });

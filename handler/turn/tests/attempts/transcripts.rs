@@ -2,9 +2,12 @@
 //!
 //! Conversations are written as words: `u1:text` is the user's event of turn 1, `a1:text` an agent's event
 //! and `a1-:text` a superseded one. `|` separates the blocks of one event, and `_` stands for a blank text.
-//! `?id` is a tool call; `t1:!id=output` is the event with its result. In transcripts, `continue` stands for
-//! the continue prompt, `!id` for a result that is not known, and `!id-` for one that was removed.
-use api::types::{ContentBlock, ConversationEvent, Sender, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse};
+//! `(text)` is signed reasoning. `?id` is a tool call; `t1:!id=output` is the event with its result. In
+//! transcripts, `continue` stands for the continue prompt, `!id` for a result that is not known, and `!id-`
+//! for one that was removed.
+use api::types::{
+    ContentBlock, ConversationEvent, Reasoning, Sender, SenderKind, StopReason, ToolResult, ToolStatus, ToolUse,
+};
 use proptest::{collection::vec, prelude::*};
 use turn::{
     history::current_events,
@@ -261,6 +264,25 @@ fn kept_steps_are_continued_without_a_prompt() {
 }
 
 #[test]
+fn open_answer_has_its_reasoning_in_its_place() {
+    for (kept_answer, expected) in [
+        ("a2:(A)|Look.|(B)|?x t2:!x=1", "u:Why? a:(A)|Look.|(B)|?x u:!x=1"),
+        ("a2:(A) a2:(B)|?x t2:!x=1 a2:(C)|?y t2:!y=2", "u:Why? a:(A)|(B)|?x u:!x=1 a:(C)|?y u:!y=2"),
+        ("a2:?x t2:!x=1 a2:(B)|Half", "u:Why? a:?x u:!x=1 a:Half u:continue"),
+    ] {
+        let input = continued_input("u1:Hi a1:(0)|?w t1:!w=1 a1:(0)|So.", kept_answer, 1000);
+        let earlier = "u:Hi a:?w u:!w=1 a:So.";
+        assert_eq!(transcript_words(&input), format!("{earlier} {expected}"), "{kept_answer}");
+    }
+    let mut of_other_model = continued_input("", "a2:(A)|Look.|(B)|?x t2:!x=1", 1000);
+    of_other_model.model_id = "other".into();
+    assert_eq!(transcript_words(&of_other_model), "u:Why? a:Look.|?x u:!x=1");
+    let mut broken_off = continued_input("", "a2:(A)|?x t2:!x=1", 1000);
+    broken_off.kept_answer[0].stop_reason = Some(StopReason::MaxTokens);
+    assert_eq!(transcript_words(&broken_off), "u:Why? a:?x u:!x=1");
+}
+
+#[test]
 fn calls_of_a_cancelled_run_are_not_open() {
     let mut input = continued_input("", "a2:?x a2:", 1000);
     input.kept_answer[1].stop_reason = Some(StopReason::Cancelled);
@@ -388,6 +410,10 @@ fn content_block(word: &str) -> ContentBlock {
         let tool_use = ToolUse { id: id.into(), name: "look".into(), title: None, input: "{}".into() };
         return ContentBlock::tool_use(tool_use);
     }
+    if let Some(text) = word.strip_prefix('(').and_then(|text| text.strip_suffix(')')) {
+        let signature = Some("s".to_owned());
+        return ContentBlock::reasoning(Reasoning { text: text.into(), signature, ..Reasoning::default() });
+    }
     if let Some((id, output)) = word.strip_prefix('!').and_then(|result| result.split_once('=')) {
         return ContentBlock::tool_result(ToolResult {
             tool_use_id: id.into(),
@@ -430,7 +456,7 @@ fn event(word: &str, position: u32) -> ConversationEvent {
         superseded: Some(head.ends_with('-')),
         replaces_turn_id: None,
         answer_position: None,
-        model_id: None,
+        model_id: (kind == SenderKind::Agent).then(|| "any".into()),
         guardrail: None,
         created_at: "2026-11-21T09:00:00.000Z".into(),
     }
