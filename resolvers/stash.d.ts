@@ -455,6 +455,8 @@ interface Guardrail {
   /** A GuardrailMode of the schema. */
   mode?: string;
   newestMessageOnly?: boolean;
+  /** GuardrailSettings of the schema. Missing in the table. */
+  ownSettings?: string[];
 }
 
 interface Knowledge {

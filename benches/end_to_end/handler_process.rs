@@ -11,8 +11,8 @@ use crate::{backend::Backend, recorder::Recorder};
 /// The peak of a process that streams an answer of 256 KB.
 const MAX_RESIDENT_MEGABYTES: f64 = 25.0;
 
-/// From the message to the first event of the scripted model, in a warm process, in units of the fastest query
-/// of the same server: the best of `WARM_TURNS`. A time in milliseconds would measure the machine.
+/// From the message to the first event of the scripted model, in a warm process: the best of `WARM_TURNS`, in
+/// units of the fastest query of the same server. A time in milliseconds would measure the machine.
 const MAX_WARM_QUERIES: f64 = 10.0;
 
 const WARM_TURNS: usize = 5;

@@ -1,7 +1,7 @@
 //! The requests that Claude refuses, with its messages. Claude 4.5 and later, and Opus 4.1, take temperature
 //! or topP, not both; Opus 4.7 and later, Sonnet 5 and later, Fable and Mythos take neither; none takes a
-//! blank stop sequence. Tool results must come first in their message. The messages were recorded, but for the order of
-//! the checks.
+//! blank stop sequence. Tool results must come first in their message. The messages were recorded, but for
+//! the order of the checks.
 use std::collections::BTreeSet;
 
 use api::text::is_blank;

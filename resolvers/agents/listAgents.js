@@ -55,6 +55,8 @@ function withinToolLimit(first, agents) {
 
 // Copies of helpers in resolvers/shared.js, which says why.
 
+const isNull = (value) => value === undefined || value === null;
+
 /** Refuses an argument of the request. */
 function requireInput(field, isValid, requirement) {
   if (!isValid) util.error(`${field} must be ${requirement}.`, 'InvalidInput', null, { field });
@@ -90,6 +92,11 @@ function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
     version: ownVersion ?? env.GUARDRAIL_VERSION,
     mode: mode ?? env.GUARDRAIL_MODE,
     newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+    ownSettings: [
+      ...(isNull(ownVersion) ? [] : ['VERSION']),
+      ...(isNull(mode) ? [] : ['MODE']),
+      ...(isNull(newestMessageOnly) ? [] : ['NEWEST_MESSAGE_ONLY']),
+    ],
   };
 }
 

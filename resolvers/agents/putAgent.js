@@ -102,6 +102,11 @@ function effectiveGuardrail(env, { id, version, mode, newestMessageOnly }) {
     version: ownVersion ?? env.GUARDRAIL_VERSION,
     mode: mode ?? env.GUARDRAIL_MODE,
     newestMessageOnly: newestMessageOnly ?? env.GUARDRAIL_NEWEST_MESSAGE_ONLY === 'true',
+    ownSettings: [
+      ...(isNull(ownVersion) ? [] : ['VERSION']),
+      ...(isNull(mode) ? [] : ['MODE']),
+      ...(isNull(newestMessageOnly) ? [] : ['NEWEST_MESSAGE_ONLY']),
+    ],
   };
 }
 

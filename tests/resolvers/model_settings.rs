@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, iam_user};
 
 const SETTINGS: &str = "reasoning { effort budgetTokens } promptCaching fallbackModelIds \
-    guardrail { id version mode newestMessageOnly }";
+    guardrail { id version mode newestMessageOnly ownSettings }";
 
 const WITH_GUARDRAIL: [(&str, &str); 4] = [
     ("GuardrailId", "gr1"),
@@ -64,7 +64,10 @@ async fn settings_are_stored_returned_and_sent_to_the_handler() {
         "guardrail": { "version": "DRAFT", "newestMessageOnly": true },
     });
     let mut expected = settings.clone();
-    expected["guardrail"] = json!({ "id": "gr1", "version": "DRAFT", "mode": "ASYNC", "newestMessageOnly": true });
+    expected["guardrail"] = json!({
+        "id": "gr1", "version": "DRAFT", "mode": "ASYNC", "newestMessageOnly": true,
+        "ownSettings": ["VERSION", "NEWEST_MESSAGE_ONLY"],
+    });
     assert_eq!(put_agent(&fixture, settings).await, Ok(expected.clone()));
     assert_eq!(get_agent(&fixture, &iam_user("bob"), "strict").await, expected);
     let document = format!("{{ result: listAgents {{ items {{ {SETTINGS} }} }} }}");
@@ -79,7 +82,8 @@ async fn settings_are_stored_returned_and_sent_to_the_handler() {
 #[tokio::test]
 async fn every_agent_has_the_guardrail_of_the_deployment() {
     let fixture = Fixture::with_parameters(WITH_GUARDRAIL);
-    let expected = json!({ "id": "gr1", "version": "3", "mode": "ASYNC", "newestMessageOnly": false });
+    let expected =
+        json!({ "id": "gr1", "version": "3", "mode": "ASYNC", "newestMessageOnly": false, "ownSettings": [] });
     assert_eq!(put_agent(&fixture, json!({})).await.expect("an agent")["guardrail"], expected);
     for (conversation_id, agent_id) in [("c1", "strict"), ("c2", "default")] {
         assert_eq!(get_agent(&fixture, &iam_user("ann"), agent_id).await["guardrail"], expected, "{agent_id}");

@@ -45,8 +45,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// With the SDK's own retries.
 const ASSESSMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What Nova 2 sends in place of what it thinks (langchain-aws, vercel/ai#10839). That it comes in one delta is
-/// assumed.
+/// What Nova 2 sends in place of what it thinks (langchain-aws, vercel/ai#10839). That it comes in one delta
+/// is assumed.
 const HIDDEN_REASONING: &str = "[REDACTED]";
 
 /// The models of Amazon Bedrock.

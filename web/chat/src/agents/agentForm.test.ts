@@ -110,18 +110,29 @@ describe('the form of an agent', () => {
   });
 
   test('has what is set of reasoning, caching, other models and the guardrail', () => {
-    const guardrail = { id: 'gr1', version: '2', mode: 'ASYNC', newestMessageOnly: false } as const;
+    const guardrail = { version: '2', mode: 'ASYNC', newestMessageOnly: false } as const;
+    const ownSettings = ['VERSION', 'MODE', 'NEWEST_MESSAGE_ONLY'] as const;
     const settings = {
       reasoning: { effort: 'HIGH', budgetTokens: 4096 },
       promptCaching: 'ONE_HOUR',
       fallbackModelIds: ['one', 'two'],
       guardrail,
     } as const;
-    expect(inputOf({ ...AGENT, ...settings })).toMatchObject(settings);
-    const cleared = { ...formOf({ ...AGENT, ...settings }), guardrail: newForm('').guardrail };
+    const agent = { ...AGENT, ...settings, guardrail: { ...guardrail, id: 'gr1', ownSettings } };
+    expect(inputOf(agent)).toMatchObject(settings);
+    const cleared = { ...formOf(agent), guardrail: newForm('').guardrail };
     const parsed = parseForm({ ...cleared, budgetTokens: '', reasoningEffort: '' });
     expect(parsed.ok && Object.keys(parsed.input)).not.toContain('guardrail');
     expect(parsed.ok && Object.keys(parsed.input)).not.toContain('reasoning');
+  });
+
+  test('leaves what the agent does not set of the guardrail to the parameters', () => {
+    const values = { id: 'gr1', version: '2', mode: 'ASYNC', newestMessageOnly: false } as const;
+    const guardrailOf = (ownSettings: ('MODE' | 'NEWEST_MESSAGE_ONLY')[]) =>
+      inputOf({ ...AGENT, guardrail: { ...values, ownSettings } }).guardrail;
+    expect(guardrailOf([])).toBeUndefined();
+    expect(guardrailOf(['MODE'])).toEqual({ mode: 'ASYNC' });
+    expect(guardrailOf(['NEWEST_MESSAGE_ONLY'])).toEqual({ newestMessageOnly: false });
   });
 
   test('of a new agent leaves everything to the defaults of the API', () => {

@@ -49,6 +49,8 @@ export interface GuardrailForm {
   readonly newestMessageOnly: 'true' | 'false' | '';
 }
 
+type GuardrailSettings = NonNullable<AgentSettings['guardrail']>;
+
 const DEFAULT_GUARDRAIL: GuardrailForm = { id: '', version: '', mode: '', newestMessageOnly: '' };
 
 export interface ToolForm {
@@ -174,14 +176,19 @@ export function formOf(agent: AgentSettings): AgentForm {
     budgetTokens: textOf(reasoning?.budgetTokens),
     promptCaching: agent.promptCaching,
     fallbackModelIds: agent.fallbackModelIds.join('\n'),
-    guardrail: guardrail
-      ? {
-          id: guardrail.id ?? '',
-          version: guardrail.version,
-          mode: guardrail.mode,
-          newestMessageOnly: guardrail.newestMessageOnly ? 'true' : 'false',
-        }
-      : DEFAULT_GUARDRAIL,
+    guardrail: guardrail ? guardrailFormOf(guardrail) : DEFAULT_GUARDRAIL,
+  };
+}
+
+/** What the agent does not set itself stays empty, so that it goes on to follow the deployment's parameters. */
+function guardrailFormOf(guardrail: GuardrailSettings): GuardrailForm {
+  const { version, mode, newestMessageOnly, ownSettings } = guardrail;
+  const onlyNewest = newestMessageOnly ? 'true' : 'false';
+  return {
+    id: '',
+    version: ownSettings.includes('VERSION') ? version : '',
+    mode: ownSettings.includes('MODE') ? mode : '',
+    newestMessageOnly: ownSettings.includes('NEWEST_MESSAGE_ONLY') ? onlyNewest : '',
   };
 }
 

@@ -9,7 +9,7 @@ export const toolSettings = `{ name title description effect approval client han
 export const knowledgeSettings = `{ knowledgeBaseId mode results search minScore filter rerankModelArn
   queryModelId onFailure }`;
 export const reasoningSettings = '{ effort budgetTokens }';
-export const guardrailSettings = '{ id version mode newestMessageOnly }';
+export const guardrailSettings = '{ id version mode newestMessageOnly ownSettings }';
 export const model = '{ id family tools reasoning promptCaching images documents contextTokens }';
 export const agentSettings = `{ id version name modelId systemPrompt inference ${inferenceSettings}
   contextBytes maxSteps toolTimeoutSeconds tools ${toolSettings} knowledge ${knowledgeSettings}
