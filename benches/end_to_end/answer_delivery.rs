@@ -1,6 +1,8 @@
 //! Mutations, delays, bytes and write units of one answer.
 use std::time::Duration;
 
+use client::requests::CreateConversation;
+
 use crate::{
     backend::Backend,
     recorder::{RecordedEvent, Recorder},
@@ -37,7 +39,25 @@ pub async fn measure_all(recorder: &Recorder) -> bool {
             }
         }
     }
+    measure_title().await;
     in_budget
+}
+
+/// Prints what the title adds to the first answer of a conversation.
+async fn measure_title() {
+    let backend = Backend::start(Duration::ZERO).await;
+    let titled = backend.conversation_with("parlance.deltas-1-0").await;
+    let request = CreateConversation { agent_id: Some("measured".into()), ..CreateConversation::default() };
+    let untitled = backend.api.call(&request).await.expect("the conversation is created").id;
+    let mut written = Vec::new();
+    for conversation_id in [titled, untitled] {
+        let before = Units::consumed(&backend);
+        backend.complete_turn(&conversation_id).await;
+        backend.wait_for_title(&conversation_id).await;
+        written.push(Units::consumed(&backend).since(&before).written);
+    }
+    println!("title: {} write units more than the {} of an answer without one", written[1] - written[0], written[0]);
+    backend.stop().await;
 }
 
 /// Measures one answer on a server of its own.

@@ -6,16 +6,18 @@ use client::{
     credentials::IamKeys,
     documents,
     realtime::{Realtime, Signal, Subscription},
-    requests::{CreateConversation, PutAgent, PutTool, SendMessage},
+    requests::{CreateConversation, GetConversation, PutAgent, PutTool, SendMessage},
 };
 use futures::StreamExt;
 use local::{
+    command_line::CommandLine,
     fault_injection::FaultPlan,
     knowledge_base::KnowledgeOptions,
     lambda::LocalFunction,
     server::{Models, Server, ServerOptions},
 };
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 pub struct Backend {
     pub server: Server,
@@ -28,6 +30,13 @@ impl Backend {
         let state = tempfile::tempdir().expect("a folder is created");
         let options = options(state.path().to_owned(), publish_latency);
         Self::start_with(options, state).await
+    }
+
+    /// The command is run in place of this program's own handler.
+    pub async fn start_with_handler(handler: CommandLine) -> Self {
+        let state = tempfile::tempdir().expect("a folder is created");
+        let options = options(state.path().to_owned(), Duration::ZERO);
+        Self::start_with(ServerOptions { handler: Some(handler), ..options }, state).await
     }
 
     /// Agents may have this model and use the functions as tools.
@@ -78,11 +87,23 @@ impl Backend {
         self.conversation_with_agent(agent).await
     }
 
-    /// Puts an agent, and creates a conversation with it.
+    /// Puts an agent, and creates a conversation with it, which has a title.
     pub async fn conversation_with_agent(&self, agent: PutAgent) -> String {
         self.administrator().call(&agent).await.expect("the agent is put");
-        let request = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
+        let agent_id = Some(agent.id);
+        let request = CreateConversation { agent_id, title: Some("Measured".into()), ..CreateConversation::default() };
         self.api.call(&request).await.expect("the conversation is created").id
+    }
+
+    /// Waits until the handler has given the conversation a title.
+    pub async fn wait_for_title(&self, conversation_id: &str) {
+        let request = GetConversation { id: conversation_id.to_owned() };
+        let titled = async {
+            while self.api.call(&request).await.expect("the conversation is read").title.is_none() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), titled).await.expect("the conversation gets a title");
     }
 
     /// Subscribes, sends a message, and returns the subscription and the turn's id.

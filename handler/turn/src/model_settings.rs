@@ -31,8 +31,8 @@ impl RefusedSetting {
 /// The settings that the named model is known to refuse; none where the id does not name a known model.
 ///
 /// Claude Opus 4.1 and every Claude from 4.5 on take temperature or topP, not both. Claude Opus from 4.7 on,
-/// Claude Sonnet from 5 on, Fable and Mythos take neither. Claude takes no blank stop sequence. No limit on the
-/// number of stop sequences is documented below the 20 that putAgent allows.
+/// Claude Sonnet from 5 on, Fable and Mythos take neither. Claude takes no blank stop sequence. No limit on
+/// the number of stop sequences is documented below the 20 that putAgent allows.
 pub fn refused_by_model(model_id: &str, settings: &InferenceSettings) -> Vec<RefusedSetting> {
     use RefusedSetting::{BlankStopSequences, Temperature, TopP};
     let capabilities = capabilities::of_model(model_id);
