@@ -2,7 +2,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use turn::{
-    capabilities::{self, CacheTtl, ReasoningForm, ToolSupport},
+    capabilities::{self, CacheTtl, ToolSupport},
     request::ListModelsRequest,
 };
 
@@ -23,16 +23,28 @@ struct Model<'a> {
     context_tokens: Option<u32>,
 }
 
-/// `more`: ARNs that the request does not name. One with `*` names no single model.
+/// `more`: ARNs that the request does not name. One with `*` names no single model. A model is left out where
+/// an inference profile of it is in the list: it is allowed for the profile's sake.
 pub fn list_models(request: &ListModelsRequest, more: &[String]) -> Value {
+    let named: Vec<&str> = request.model_ids.iter().chain(more).map(String::as_str).collect();
     let mut ids: Vec<&str> = Vec::new();
-    for id in request.model_ids.iter().chain(more).map(String::as_str).filter(|id| !id.contains('*')) {
+    for id in named.iter().copied().filter(|id| !id.contains('*') && !has_profile(id, &named)) {
         if ids.len() < MAX_MODELS && !ids.contains(&id) {
             ids.push(id);
         }
     }
     let models: Vec<_> = ids.into_iter().map(model).collect();
     serde_json::to_value(models).expect("texts and numbers always serialize")
+}
+
+/// Whether one of the ids or ARNs is of an inference profile of this model, such as `eu.MODEL`.
+fn has_profile(id: &str, named: &[&str]) -> bool {
+    let model = model_name(id);
+    named.iter().any(|other| model_name(other).split_once('.').is_some_and(|(_, profiled)| profiled == model))
+}
+
+fn model_name(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
 }
 
 fn model(id: &str) -> Model<'_> {
@@ -43,7 +55,7 @@ fn model(id: &str) -> Model<'_> {
         id,
         family: known.family.as_deref(),
         tools: known.tools != ToolSupport::None,
-        reasoning: known.reasoning.is_some_and(|reasoning| reasoning.form != ReasoningForm::Always),
+        reasoning: known.can_be_asked_to_reason(),
         prompt_caching: caching.into_iter().filter(|(_, ttl)| cached_for(*ttl)).map(|(name, _)| name).collect(),
         images: !known.images.is_empty(),
         documents: !known.documents.is_empty(),
@@ -75,7 +87,13 @@ mod tests {
                 "promptCaching": [], "images": false, "documents": false, "contextTokens": 100_000
             },
         ]);
-        let more = ["unknown".to_owned(), "arn:aws:bedrock:*::foundation-model/*".to_owned()];
+        let more = [
+            "unknown",
+            "arn:aws:bedrock:*::foundation-model/*",
+            "arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-sonnet-5",
+            "arn:aws:bedrock:eu-north-1::foundation-model/anthropic.claude-sonnet-5",
+        ]
+        .map(str::to_owned);
         assert_eq!(list_models(&ListModelsRequest { model_ids }, &more), expected);
     }
 }

@@ -19,31 +19,33 @@ pub(super) fn refuses_credentials(code: &str) -> bool {
 }
 
 /// One sentence, for the refusals that have a usual cause. `error_type` is the header `x-amzn-errortype`.
-pub(super) fn advice(status: StatusCode, error_type: &str, body: &[u8], model_id: &str) -> Option<String> {
+/// `model_id` is of the request; knowledge bases and guardrails have none.
+pub(super) fn advice(status: StatusCode, error_type: &str, body: &[u8], model_id: Option<&str>) -> Option<String> {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = json["message"].as_str().or(json["Message"].as_str()).unwrap_or_default();
     let code = error_type.split(':').next().unwrap_or_default();
     if refuses_credentials(code) {
         return Some(format!("AWS refuses your credentials ({code}): {RENEW}"));
     }
+    if let (StatusCode::FORBIDDEN, Some(action)) = (status, denied_action(message)) {
+        return Some(match model_id.filter(|_| action.starts_with("bedrock:InvokeModel")) {
+            Some(id) => format!("your AWS identity may not call {id}: let a policy of it allow {action} on the model"),
+            None => format!("your AWS identity may not call {action}: let a policy of it allow that"),
+        });
+    }
+    let model_id = model_id?;
     if message.contains("on-demand throughput") {
         return Some(needs_profile(model_id));
     }
     if message.contains("end of its life") {
         return Some(format!("{model_id} is retired: choose another model; `parlance models --bedrock` lists them"));
     }
-    let action = ["bedrock:InvokeModelWithResponseStream", "bedrock:InvokeModel"]
-        .into_iter()
-        .find(|action| message.contains("is not authorized to perform") && message.contains(action));
-    match (status, action) {
-        (StatusCode::FORBIDDEN, Some(action)) => {
-            Some(format!("your AWS identity may not call {model_id}: let a policy of it allow {action} on the model"))
-        }
-        (StatusCode::FORBIDDEN, None) => Some(format!(
+    match status {
+        StatusCode::FORBIDDEN => Some(format!(
             "your AWS account has no access to {model_id}: open the model in the Bedrock console of this region, \
              fill in its use case form if it has one, and try again after some minutes"
         )),
-        (StatusCode::NOT_FOUND, _) => {
+        StatusCode::NOT_FOUND => {
             Some(format!("this region has no model {model_id}: `parlance models --bedrock` lists what it has"))
         }
         _ if message.contains("model identifier is invalid") => {
@@ -51,6 +53,11 @@ pub(super) fn advice(status: StatusCode, error_type: &str, body: &[u8], model_id
         }
         _ => None,
     }
+}
+
+/// The action that IAM denies: "User: … is not authorized to perform: bedrock:Retrieve on resource: …".
+fn denied_action(message: &str) -> Option<&str> {
+    message.split_once("is not authorized to perform: ")?.1.split_whitespace().next()
 }
 
 /// What to do about credentials that are missing or refused.
@@ -73,8 +80,27 @@ mod tests {
     use super::*;
 
     fn sentence(status: u16, error_type: &str, message: &str) -> Option<String> {
+        sentence_for(Some("a.b-1:0"), status, error_type, message)
+    }
+
+    fn sentence_for(model_id: Option<&str>, status: u16, error_type: &str, message: &str) -> Option<String> {
         let body = json!({ "message": message }).to_string();
-        advice(StatusCode::from_u16(status).unwrap(), error_type, body.as_bytes(), "a.b-1:0")
+        advice(StatusCode::from_u16(status).unwrap(), error_type, body.as_bytes(), model_id)
+    }
+
+    #[test]
+    fn refusals_of_other_actions_say_nothing_of_a_model() {
+        let denied = |action: &str| format!("User: arn:aws:iam::1:user/a is not authorized to perform: {action} on x");
+        for (model_id, action) in [
+            (None, "bedrock:Retrieve"),
+            (None, "bedrock:RetrieveAndGenerate"),
+            (Some("a.b-1:0"), "bedrock:ApplyGuardrail"),
+        ] {
+            let sentence = sentence_for(model_id, 403, "AccessDeniedException", &denied(action)).unwrap();
+            assert_eq!(sentence, format!("your AWS identity may not call {action}: let a policy of it allow that"));
+        }
+        assert_eq!(sentence_for(None, 404, "ResourceNotFoundException", "Knowledge base KB1 does not exist"), None);
+        assert_eq!(sentence_for(None, 403, "AccessDeniedException", "no"), None);
     }
 
     /// The messages are Bedrock's.

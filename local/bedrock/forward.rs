@@ -147,8 +147,9 @@ async fn relay_refusal(mut upstream: reqwest::Response, path: &str) -> Response 
     }
     let error_type = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).unwrap_or_default();
     // `/model/MODEL/converse-stream`
-    let model_id = path.split('/').nth(2).map(|id| percent_decode_str(id).decode_utf8_lossy()).unwrap_or_default();
-    if let Some(advice) = advice(status, error_type, &body, &model_id) {
+    let model_id = path.strip_prefix("/model/").and_then(|path| path.split('/').next());
+    let model_id = model_id.map(|id| percent_decode_str(id).decode_utf8_lossy());
+    if let Some(advice) = advice(status, error_type, &body, model_id.as_deref()) {
         tracing::warn!("{advice}");
     }
     with_body(status, &headers, body.into())

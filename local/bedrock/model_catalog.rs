@@ -72,8 +72,11 @@ struct InferenceProfiles {
 #[serde(rename_all = "camelCase", default)]
 struct InferenceProfile {
     inference_profile_id: String,
+    inference_profile_arn: String,
     inference_profile_name: String,
     models: Vec<ProfileModel>,
+    /// `SYSTEM_DEFINED` or `APPLICATION`.
+    r#type: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,7 +95,11 @@ pub async fn offered_models(account: &AwsAccount) -> Result<Vec<OfferedModel>, C
     for profile in catalog.profiles().await? {
         let model = models.iter().find(|model| profile.has_model(&model.model_id));
         offered.extend(model.map(|model| OfferedModel {
-            id: profile.inference_profile_id,
+            // An application profile is called by its ARN.
+            id: match profile.r#type.as_str() {
+                "APPLICATION" => profile.inference_profile_arn,
+                _ => profile.inference_profile_id,
+            },
             name: profile.inference_profile_name,
             is_profile: true,
             is_legacy: model.is_legacy(),

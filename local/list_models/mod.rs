@@ -52,6 +52,7 @@ struct ListedModel {
     allowed: bool,
     /// `whole` for a model that takes tools in Converse alone, without a stream.
     tools: &'static str,
+    /// Whether an agent's setting decides how much it thinks.
     reasoning: bool,
     /// How long Bedrock caches the beginning of a request: `5m` and `1h`.
     prompt_caching: Vec<&'static str>,
@@ -98,9 +99,6 @@ async fn served(server: &ModelServer) -> Result<Vec<(String, String)>, AnyError>
 fn named_models(stack: &Stack) -> Vec<(String, String)> {
     let api = &stack.api.environment;
     let handler = stack.functions.get(HANDLER_FUNCTION).map(|handler| &handler.environment);
-    let list = |name: &str| -> Vec<String> {
-        serde_json::from_str(api.get(name).map_or("[]", String::as_str)).unwrap_or_default()
-    };
     let ids = |text: Option<&String>| -> Vec<String> {
         text.into_iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()
     };
@@ -108,7 +106,8 @@ fn named_models(stack: &Stack) -> Vec<(String, String)> {
         ("ModelId", ids(api.get("MODEL_ID"))),
         ("FallbackModelIds", ids(api.get("FALLBACK_MODEL_IDS"))),
         ("TitleModelId", ids(handler.and_then(|handler| handler.get("TITLE_MODEL_ID")))),
-        ("FoundationModelId or MoreModelArns", list("MODEL_IDS")),
+        ("FoundationModelId", ids(api.get("FOUNDATION_MODEL_ID"))),
+        ("MoreModelArns", ids(handler.and_then(|handler| handler.get("MORE_MODEL_ARNS")))),
     ];
     let mut models: Vec<(String, String)> = Vec::new();
     for (parameter, ids) in named {
@@ -133,7 +132,8 @@ fn load_stack(options: &ListModelsOptions, models: &Models) -> Result<Stack, Tem
 
 impl ListedModel {
     fn new(allowed: bool, id: String, note: String) -> Self {
-        let Capabilities { family, tools, reasoning, cache, images, documents, context_tokens, .. } = of_model(&id);
+        let model = of_model(&id);
+        let Capabilities { family, tools, cache, images, documents, context_tokens, .. } = model;
         let ttls = cache.iter().flat_map(|cache| &cache.ttls);
         Self {
             family: family.clone(),
@@ -143,7 +143,7 @@ impl ListedModel {
                 ToolSupport::Whole => "whole",
                 ToolSupport::None => "-",
             },
-            reasoning: reasoning.is_some(),
+            reasoning: model.can_be_asked_to_reason(),
             prompt_caching: ttls.map(|ttl| if *ttl == CacheTtl::OneHour { "1h" } else { "5m" }).collect(),
             images: !images.is_empty(),
             documents: !documents.is_empty(),
@@ -183,9 +183,24 @@ mod tests {
 
     #[test]
     fn models_of_parameters_come_first_and_once() {
-        let stack = load_stack(&options(&[("ModelId", "us.anthropic.claude-sonnet-5")]), &Models::Scripted).unwrap();
+        let arn = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/eu.amazon.nova-2-lite-v1:0";
+        let parameters = [
+            ("ModelId", "us.anthropic.claude-sonnet-5"),
+            ("FallbackModelIds", "us.anthropic.claude-sonnet-5,amazon.nova-pro-v1:0"),
+            ("TitleModelId", "amazon.nova-micro-v1:0"),
+            ("FoundationModelId", "anthropic.claude-sonnet-5"),
+            ("MoreModelArns", arn),
+        ];
+        let stack = load_stack(&options(&parameters), &Models::Scripted).unwrap();
         let models = named_models(&stack);
-        assert_eq!(models[0], ("us.anthropic.claude-sonnet-5".into(), "parameter ModelId".into()));
+        let expected = [
+            ("us.anthropic.claude-sonnet-5", "parameter ModelId"),
+            ("amazon.nova-pro-v1:0", "parameter FallbackModelIds"),
+            ("amazon.nova-micro-v1:0", "parameter TitleModelId"),
+            ("anthropic.claude-sonnet-5", "parameter FoundationModelId"),
+            (arn, "parameter MoreModelArns"),
+        ];
+        assert_eq!(models[..5], expected.map(|(id, note)| (id.to_owned(), note.to_owned())));
         assert!(models.iter().any(|(id, note)| id == "parlance.echo" && note.starts_with("scripted: ")), "{models:?}");
         let row = ListedModel::new(true, models[0].0.clone(), String::new());
         assert!(row.reasoning && row.images && row.family.as_deref() == Some("Claude Sonnet 5"), "{row:?}");

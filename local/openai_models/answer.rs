@@ -108,7 +108,9 @@ impl AnswerTranslator {
             }
             for (position, fragment) in (0..).zip(delta.tool_calls.iter().flatten()) {
                 let steps = self.calls.push(position, fragment)?;
-                steps.into_iter().for_each(|step| self.add_call_step(step, events));
+                for step in steps {
+                    self.add_call_step(step, events)?;
+                }
             }
         }
         self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
@@ -142,7 +144,8 @@ impl AnswerTranslator {
         self.add_delta(Delta::Text(text), events);
     }
 
-    fn add_call_step(&mut self, step: CallStep, events: &mut Vec<Event>) {
+    /// Fails for a part of a call that a text has ended: Bedrock streams one block after another.
+    fn add_call_step(&mut self, step: CallStep, events: &mut Vec<Event>) -> Result<(), Failure> {
         match step {
             CallStep::Start { id, name } => {
                 self.blank.clear();
@@ -152,8 +155,10 @@ impl AnswerTranslator {
                 // As Bedrock does.
                 self.add_delta(Delta::ToolInput(String::new()), events);
             }
+            CallStep::Input(_) if self.open_block != Some(BlockKind::ToolUse) => return Err(Failure::BrokenAnswer),
             CallStep::Input(fragment) => self.add_delta(Delta::ToolInput(fragment), events),
         }
+        Ok(())
     }
 
     fn add_delta(&self, delta: Delta, events: &mut Vec<Event>) {

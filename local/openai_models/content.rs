@@ -32,7 +32,9 @@ pub(super) fn part(kind: &str, value: &Value) -> Result<Option<Part>, BedrockErr
     match kind {
         "text" => text(value).map(Some),
         "guardContent" => text(&value["text"]["text"]).map(Some),
-        "searchResult" => Ok(Some(Part::Text(search_result(value)))),
+        // As Bedrock says it of models that do not cite. The handler then sends numbered text and asks for
+        // markers.
+        "searchResult" => Err(BedrockError::validation("This model doesn't support the searchResult field.")),
         "citationsContent" => Ok(Some(Part::Text(joined_texts(&value["content"], "")))),
         "document" => document(value).map(Some),
         "image" => image(value).map(Some),
@@ -63,11 +65,6 @@ pub(super) fn tool_result(result: &Value) -> Result<(Value, Vec<Part>), BedrockE
 
 fn text(value: &Value) -> Result<Part, BedrockError> {
     value.as_str().map(|text| Part::Text(text.to_owned())).ok_or_else(BedrockError::malformed_request)
-}
-
-fn search_result(result: &Value) -> String {
-    let [title, source] = ["title", "source"].map(|name| result[name].as_str().unwrap_or_default());
-    format!("{title}\nSource: {source}\n\n{}", joined_texts(&result["content"], "\n\n"))
 }
 
 fn joined_texts(blocks: &Value, separator: &str) -> String {

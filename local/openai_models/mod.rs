@@ -68,6 +68,16 @@ enum Answer {
     Whole(Vec<u8>),
 }
 
+/// How a stream begins.
+enum FirstEvent {
+    /// The whole stream.
+    Arrived(BoxStream<'static, io::Result<String>>),
+    /// The stream has ended without an event.
+    Missing,
+    /// The connection has broken off before, which says nothing about later streams.
+    Broken,
+}
+
 impl OpenAiModels {
     /// Asks the server for its models.
     pub async fn connect(server: ModelServer) -> Result<Self, ModelServerError> {
@@ -137,12 +147,15 @@ impl OpenAiModels {
             let status = response.status();
             if status.is_success() {
                 match received(response).await? {
-                    Answer::Stream(data) if body.get("tools").is_some() => {
-                        if let Some(data) = with_first_event(data).await {
-                            return Ok(Answer::Stream(data));
+                    Answer::Stream(data) if body.get("tools").is_some() => match first_event(data).await {
+                        FirstEvent::Arrived(data) => return Ok(Answer::Stream(data)),
+                        FirstEvent::Broken => return self.send_whole(name, request, omissions).await,
+                        FirstEvent::Missing => {
+                            let answer = self.send_whole(name, request, omissions).await?;
+                            self.remember(name, Omissions { streams_with_tools: true, ..omissions });
+                            return Ok(answer);
                         }
-                        return self.send_whole(name, request, omissions).await;
-                    }
+                    },
                     answer => return Ok(answer),
                 }
             }
@@ -162,12 +175,7 @@ impl OpenAiModels {
     async fn send_whole(&self, name: &str, request: &ChatRequest, omissions: Omissions) -> Result<Answer, Failure> {
         let omissions = Omissions { streams_with_tools: true, ..omissions };
         let response = self.post(&request.body(name, false, omissions)).await?;
-        if !response.status().is_success() {
-            return Err(Failure::BrokenAnswer);
-        }
-        let answer = received(response).await?;
-        self.remember(name, omissions);
-        Ok(answer)
+        if response.status().is_success() { received(response).await } else { Err(Failure::BrokenAnswer) }
     }
 
     fn remember(&self, name: &str, omissions: Omissions) {
@@ -268,10 +276,10 @@ fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Byt
     )
 }
 
-/// The same data, once there is some. `None` for a stream that ends or breaks without any.
-async fn with_first_event(
-    mut data: BoxStream<'static, io::Result<String>>,
-) -> Option<BoxStream<'static, io::Result<String>>> {
-    let first = data.next().await?.ok()?;
-    Some(stream::once(std::future::ready(Ok(first))).chain(data).boxed())
+async fn first_event(mut data: BoxStream<'static, io::Result<String>>) -> FirstEvent {
+    match data.next().await {
+        Some(Ok(first)) => FirstEvent::Arrived(stream::once(std::future::ready(Ok(first))).chain(data).boxed()),
+        Some(Err(_)) => FirstEvent::Broken,
+        None => FirstEvent::Missing,
+    }
 }

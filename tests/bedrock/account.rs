@@ -18,6 +18,7 @@ use tokio::{
 /// Longer than the program takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(180);
 const PROFILE: &str = "us.anthropic.claude-sonnet-5";
+const APPLICATION_PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1";
 
 /// STS, and Bedrock with one model that has a profile and one that has none. Returns the URL.
 async fn start_aws() -> String {
@@ -59,14 +60,19 @@ async fn identify(headers: HeaderMap) -> Response {
 /// One profile on each of two pages.
 async fn list_profiles(headers: HeaderMap, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default();
-    let profile = |id: &str| {
-        let arn = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-5";
-        json!({ "inferenceProfileId": id, "inferenceProfileName": "A profile", "models": [{ "modelArn": arn }] })
+    let profile = |id: &str, kind: &str, arn: &str| {
+        let model = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-5";
+        json!({
+            "inferenceProfileId": id, "inferenceProfileArn": arn, "inferenceProfileName": "A profile", "type": kind,
+            "models": [{ "modelArn": model }],
+        })
     };
+    let defined =
+        |id: &str| profile(id, "SYSTEM_DEFINED", &format!("arn:aws:bedrock:us-east-1::inference-profile/{id}"));
     let page = match (query.contains("type=APPLICATION"), query.contains("nextToken=a%2Fb%3D")) {
-        (true, _) => json!({ "inferenceProfileSummaries": [] }),
-        (false, false) => json!({ "inferenceProfileSummaries": [profile(PROFILE)], "nextToken": "a/b=" }),
-        (false, true) => json!({ "inferenceProfileSummaries": [profile("eu.anthropic.claude-sonnet-5")] }),
+        (true, _) => json!({ "inferenceProfileSummaries": [profile("a1", "APPLICATION", APPLICATION_PROFILE)] }),
+        (false, false) => json!({ "inferenceProfileSummaries": [defined(PROFILE)], "nextToken": "a/b=" }),
+        (false, true) => json!({ "inferenceProfileSummaries": [defined("eu.anthropic.claude-sonnet-5")] }),
     };
     signed(&headers, page)
 }
@@ -141,12 +147,22 @@ async fn missing_and_refused_credentials_are_said_with_what_to_do() {
 #[tokio::test]
 async fn offered_models_are_listed_with_the_grants_of_the_template() {
     let (aws, folder) = (start_aws().await, tempfile::tempdir().unwrap());
-    let arguments = ["models", "--bedrock", "--json", "--parameter", "ModelId=us.anthropic.claude-sonnet-5"];
+    let more = format!("MoreModelArns={APPLICATION_PROFILE}");
+    let arguments = [
+        &["models", "--bedrock", "--json", "--parameter", "ModelId=us.anthropic.claude-sonnet-5"][..],
+        &["--parameter", &more],
+    ]
+    .concat();
     let mut command = parlance(&aws, &arguments, folder.path());
     let output = timeout(TIMEOUT, with_key(&mut command, "AKIDGOOD").output()).await.unwrap().unwrap();
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let allowed: Vec<_> = rows.iter().map(|row| (row["id"].as_str().unwrap(), row["allowed"] == true)).collect();
-    let expected = [("amazon.nova-lite-v1:0", false), ("eu.anthropic.claude-sonnet-5", false), (PROFILE, true)];
+    let expected = [
+        ("amazon.nova-lite-v1:0", false),
+        (APPLICATION_PROFILE, true),
+        ("eu.anthropic.claude-sonnet-5", false),
+        (PROFILE, true),
+    ];
     assert_eq!(allowed, expected);
     assert_eq!((&rows[2]["family"], &rows[2]["note"]), (&json!("Claude Sonnet 5"), &json!("A profile, profile")));
 }

@@ -97,7 +97,6 @@ async fn settings_images_and_documents_are_sent() {
         { "text": "What is this?" },
         { "image": { "format": "png", "source": { "bytes": "aGk=" } } },
         { "document": { "format": "txt", "name": "notes", "source": { "bytes": "bWVtbw==" } } },
-        { "searchResult": { "title": "Leave", "source": "s3://a/leave.md", "content": [{ "text": "25 days" }] } },
     ]));
     body["inferenceConfig"] = json!({ "maxTokens": 20, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] });
     body["additionalModelRequestFields"] = json!({ "output_config": { "effort": "low" }, "top_k": 3 });
@@ -110,10 +109,23 @@ async fn settings_images_and_documents_are_sent() {
             { "type": "text", "text": "What is this?" },
             { "type": "image_url", "image_url": { "url": "data:image/png;base64,aGk=" } },
             { "type": "text", "text": "Document notes:\n\nmemo" },
-            { "type": "text", "text": "Leave\nSource: s3://a/leave.md\n\n25 days" },
         ] }],
     });
     assert_eq!(server.requests(), [expected]);
+}
+
+/// The handler then sends numbered text and asks for markers, so that the answer has citations.
+#[tokio::test]
+async fn search_results_are_refused_as_bedrock_refuses_them() {
+    let (server, bedrock) = start(Behaviour::Dialect(Dialect::Ollama)).await;
+    let found = json!({ "searchResult": { "title": "Leave", "source": "s3://a/leave.md", "content": [{ "text": "25 days" }] } });
+    let results = json!([{ "toolResult": { "toolUseId": "a", "content": [found.clone()], "status": "success" } }]);
+    for content in [json!([{ "text": "How long?" }, found]), results] {
+        let (status, answer) = post(&bedrock, "converse", user(content)).await;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(answer["message"], "This model doesn't support the searchResult field.");
+    }
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]

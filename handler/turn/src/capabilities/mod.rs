@@ -24,7 +24,7 @@ pub struct Capabilities {
     pub sampling: Sampling,
     /// Whether stop sequences may be blank.
     pub blank_stop_sequences: bool,
-    /// `None` for a model that does not reason, or cannot be asked to.
+    /// `None` for a model that does not reason.
     pub reasoning: Option<ReasoningSupport>,
     /// `None` for a model that takes no cache points.
     pub cache: Option<CacheSupport>,
@@ -178,6 +178,13 @@ fn fits(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => name.starts_with(beginning),
         None => name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ':'])),
+    }
+}
+
+impl Capabilities {
+    /// Whether an agent's setting decides how much the model thinks.
+    pub fn can_be_asked_to_reason(&self) -> bool {
+        self.reasoning.is_some_and(|reasoning| reasoning.form != ReasoningForm::Always)
     }
 }
 

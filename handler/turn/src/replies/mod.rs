@@ -163,9 +163,11 @@ impl Replies {
         }
     }
 
-    /// The turn has begun to wait. Later calls do nothing.
+    /// The turn has begun to wait. Later calls do nothing. A run has one answer: if its end was taken before,
+    /// the wait is not told.
     pub fn push_wait(&mut self) {
-        if let Some(wait) = self.wait.take() {
+        let wait = self.wait.take();
+        if let Some(wait) = wait.filter(|_| !self.is_answered) {
             self.push_answer(&wait);
         }
     }

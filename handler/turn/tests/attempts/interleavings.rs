@@ -92,31 +92,71 @@ proptest! {
     ) {
         // With citations, an event has more room.
         let event_max_bytes = if knowledge.is_some() { event_max_bytes + 8_000 } else { event_max_bytes };
-        let limits = Limits { batch_max_bytes, event_max_bytes, ..Limits::default() };
-        let remaining = Duration::from_millis(remaining_milliseconds);
-        let mut environment = Environment::new(&Script {
-            remaining,
-            limits,
-            tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
+        let script = Script {
+            remaining: Duration::from_millis(remaining_milliseconds),
+            limits: Limits { batch_max_bytes, event_max_bytes, ..Limits::default() },
             knowledge: knowledge.map(script::knowledge),
             model_id: model_id.into(),
-            reply_to: Some(ReplyTo {
-                listener: Listener::Events("/chat/responses/u1".into()),
-                stream,
-                request_id: None,
-                participant_id: None,
-            }),
-            ..Script::default()
-        });
-        for event in events {
-            environment.apply(event);
-        }
-        let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
-        environment.run_to_end(remainder);
-        environment.finish_replies();
-        if remainder == Remainder::AllHealthy && has_time {
-            prop_assert!(environment.is_turn_closed(), "the turn is closed once everything is healthy");
-        }
+            ..script_with_replies(stream)
+        };
+        check_invariants(&script, events, remainder);
+    }
+}
+
+/// Found by the test above: the publish that begins a wait was given up, and accepted after the end.
+#[test]
+fn run_has_one_answer_where_a_wait_is_accepted_after_the_end() {
+    let text = || ExternalEvent::ModelEvent(StreamEvent::Text { block: 0, text: "[1]".into() });
+    let published = || ExternalEvent::Published(Ok(TurnStatus::Running));
+    let written = || ExternalEvent::Written(Ok(TurnStatus::Running));
+    let seconds = |seconds| ExternalEvent::TimePasses(Duration::from_secs(seconds));
+    let events = vec![
+        ExternalEvent::Published(Err(PublishFailure::Retryable)),
+        ExternalEvent::StepWithCalls(vec![("id1", "ask")]),
+        seconds(11),
+        seconds(6),
+        published(),
+        text(),
+        written(),
+        published(),
+        text(),
+        seconds(11),
+        written(),
+        written(),
+        text(),
+    ];
+    let script = Script {
+        remaining: Duration::from_secs(30),
+        limits: Limits { batch_max_bytes: 8, event_max_bytes: 4_150, ..Limits::default() },
+        model_id: "anthropic.claude-opus-4-1".into(),
+        ..script_with_replies(false)
+    };
+    check_invariants(&script, events, Remainder::AllHealthy);
+}
+
+fn script_with_replies(stream: bool) -> Script {
+    Script {
+        tools: vec![tool("look"), tool("change"), tool("ask"), tool("page")],
+        reply_to: Some(ReplyTo {
+            listener: Listener::Events("/chat/responses/u1".into()),
+            stream,
+            request_id: None,
+            participant_id: None,
+        }),
+        ..Script::default()
+    }
+}
+
+fn check_invariants(script: &Script, events: Vec<ExternalEvent>, remainder: Remainder) {
+    let mut environment = Environment::new(script);
+    for event in events {
+        environment.apply(event);
+    }
+    let has_time = environment.now + RECOVERY_TIME < environment.deadlines.give_up_at;
+    environment.run_to_end(remainder);
+    environment.finish_replies();
+    if remainder == Remainder::AllHealthy && has_time {
+        assert!(environment.is_turn_closed(), "the turn is closed once everything is healthy");
     }
 }
 

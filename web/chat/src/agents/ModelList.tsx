@@ -7,7 +7,7 @@ interface Props {
   readonly onChoose: (modelId: string) => void;
 }
 
-/** The models that the deployment allows, with what they can do, once somebody wants to see them. */
+/** The models that the deployment's parameters name, with what they can do, once somebody wants to see them. */
 export function ModelList(props: Props) {
   const [isOpen, setOpen] = useState(false);
   return (
