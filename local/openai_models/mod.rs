@@ -14,7 +14,7 @@ mod think_tags;
 mod tool_calls;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -59,6 +59,8 @@ pub struct OpenAiModels {
     models: ServedModels,
     /// By name of the model.
     omissions: Mutex<HashMap<String, Omissions>>,
+    /// The names of models whose last stream with tools has ended before its first event.
+    broken_streams: Mutex<HashSet<String>>,
 }
 
 /// What a server gives to a request that it does not refuse.
@@ -68,22 +70,12 @@ enum Answer {
     Whole(Vec<u8>),
 }
 
-/// How a stream begins.
-enum FirstEvent {
-    /// The whole stream.
-    Arrived(BoxStream<'static, io::Result<String>>),
-    /// The stream has ended without an event.
-    Missing,
-    /// The connection has broken off before, which says nothing about later streams.
-    Broken,
-}
-
 impl OpenAiModels {
     /// Asks the server for its models.
     pub async fn connect(server: ModelServer) -> Result<Self, ModelServerError> {
         let client = http_client()?;
         let models = ServedModels::new(&server, list_models(&client, &server).await?)?;
-        Ok(Self { server, client, models, omissions: Mutex::default() })
+        Ok(Self { server, client, models, omissions: Mutex::default(), broken_streams: Mutex::default() })
     }
 
     /// Which models answer, for the message at the start.
@@ -147,15 +139,14 @@ impl OpenAiModels {
             let status = response.status();
             if status.is_success() {
                 match received(response).await? {
-                    Answer::Stream(data) if body.get("tools").is_some() => match first_event(data).await {
-                        FirstEvent::Arrived(data) => return Ok(Answer::Stream(data)),
-                        FirstEvent::Broken => return self.send_whole(name, request, omissions).await,
-                        FirstEvent::Missing => {
-                            let answer = self.send_whole(name, request, omissions).await?;
-                            self.remember(name, Omissions { streams_with_tools: true, ..omissions });
-                            return Ok(answer);
-                        }
-                    },
+                    Answer::Stream(data) if body.get("tools").is_some() => {
+                        let data = with_first_event(data).await;
+                        let is_second = self.is_second_broken_stream(name, data.is_none());
+                        let Some(data) = data else {
+                            return self.send_whole(name, request, omissions, is_second).await;
+                        };
+                        return Ok(Answer::Stream(data));
+                    }
                     answer => return Ok(answer),
                 }
             }
@@ -172,10 +163,34 @@ impl OpenAiModels {
 
     /// Sends a request again whose stream has ended before its first event: llama-cpp-python finds only then
     /// that it cannot stream calls.
-    async fn send_whole(&self, name: &str, request: &ChatRequest, omissions: Omissions) -> Result<Answer, Failure> {
+    async fn send_whole(
+        &self,
+        name: &str,
+        request: &ChatRequest,
+        omissions: Omissions,
+        is_remembered: bool,
+    ) -> Result<Answer, Failure> {
         let omissions = Omissions { streams_with_tools: true, ..omissions };
         let response = self.post(&request.body(name, false, omissions)).await?;
-        if response.status().is_success() { received(response).await } else { Err(Failure::BrokenAnswer) }
+        if !response.status().is_success() {
+            return Err(Failure::BrokenAnswer);
+        }
+        let answer = received(response).await?;
+        if is_remembered {
+            self.remember(name, omissions);
+        }
+        Ok(answer)
+    }
+
+    /// Whether the model's stream before has broken off as well. One broken connection says nothing about
+    /// later streams.
+    fn is_second_broken_stream(&self, name: &str, is_broken: bool) -> bool {
+        let mut broken = self.broken_streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_broken {
+            return !broken.insert(name.to_owned());
+        }
+        broken.remove(name);
+        false
     }
 
     fn remember(&self, name: &str, omissions: Omissions) {
@@ -276,10 +291,10 @@ fn chunks(response: reqwest::Response) -> impl Stream<Item = reqwest::Result<Byt
     )
 }
 
-async fn first_event(mut data: BoxStream<'static, io::Result<String>>) -> FirstEvent {
-    match data.next().await {
-        Some(Ok(first)) => FirstEvent::Arrived(stream::once(std::future::ready(Ok(first))).chain(data).boxed()),
-        Some(Err(_)) => FirstEvent::Broken,
-        None => FirstEvent::Missing,
-    }
+/// The same data, once there is some. `None` for a stream that ends or breaks without any.
+async fn with_first_event(
+    mut data: BoxStream<'static, io::Result<String>>,
+) -> Option<BoxStream<'static, io::Result<String>>> {
+    let first = data.next().await?.ok()?;
+    Some(stream::once(std::future::ready(Ok(first))).chain(data).boxed())
 }

@@ -118,10 +118,16 @@ async fn settings_images_and_documents_are_sent() {
 #[tokio::test]
 async fn search_results_are_refused_as_bedrock_refuses_them() {
     let (server, bedrock) = start(Behaviour::Dialect(Dialect::Ollama)).await;
-    let found = json!({ "searchResult": { "title": "Leave", "source": "s3://a/leave.md", "content": [{ "text": "25 days" }] } });
-    let results = json!([{ "toolResult": { "toolUseId": "a", "content": [found.clone()], "status": "success" } }]);
-    for content in [json!([{ "text": "How long?" }, found]), results] {
-        let (status, answer) = post(&bedrock, "converse", user(content)).await;
+    let passage = json!([{ "text": "25 days" }]);
+    let found = json!({ "searchResult": { "title": "Leave", "source": "s3://a/leave.md", "content": passage } });
+    let mut by_tool = with_tool("How long?");
+    let call = json!({ "toolUse": { "toolUseId": "a", "name": "look", "input": {} } });
+    let result = json!({ "toolResult": { "toolUseId": "a", "content": [found], "status": "success" } });
+    let messages = by_tool["messages"].as_array_mut().unwrap();
+    messages.push(json!({ "role": "assistant", "content": [call] }));
+    messages.push(json!({ "role": "user", "content": [result] }));
+    for body in [user(json!([{ "text": "How long?" }, found])), by_tool] {
+        let (status, answer) = post(&bedrock, "converse", body).await;
         assert_eq!(status, 400, "{answer}");
         assert_eq!(answer["message"], "This model doesn't support the searchResult field.");
     }
@@ -244,16 +250,20 @@ async fn refused_members_are_left_out_from_then_on() {
 
 #[tokio::test]
 async fn server_without_streamed_tools_is_asked_for_whole_answers() {
-    for behaviour in [Behaviour::NoStreamWithTools, Behaviour::BreaksStreamWithTools] {
+    // One broken connection says nothing about later streams: the second one does.
+    for (behaviour, expected) in [
+        (Behaviour::NoStreamWithTools, &[true, false, false, false, true][..]),
+        (Behaviour::BreaksStreamWithTools, &[true, false, true, false, false, true]),
+    ] {
         let (server, bedrock) = start(behaviour.clone()).await;
-        for question in ["call look", "Hello"] {
+        for question in ["call look", "Hello", "Bye"] {
             let (status, _) = post(&bedrock, "converse-stream", with_tool(question)).await;
             assert_eq!(status, 200, "{behaviour:?}");
         }
         assert_eq!(bedrock.send_text(MODEL_ID, "Hello").await.text(), "You said: Hello");
         let streams: Vec<bool> = server.requests().iter().map(|request| request["stream"] == true).collect();
         // Without tools there is a stream.
-        assert_eq!(streams, [true, false, false, true], "{behaviour:?}");
+        assert_eq!(streams, expected, "{behaviour:?}");
     }
 }
 

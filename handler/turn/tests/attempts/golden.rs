@@ -337,8 +337,9 @@ fn print_usage(usage: Usage) -> String {
 fn print_call(request: &ModelRequest) -> String {
     let messages: Vec<_> = request.transcript.iter().map(print_message).collect();
     let is_fallback = request.model_id.starts_with("fallback.");
-    let model = if is_fallback { request.model_id.as_str() } else { "" };
-    format!("call model {model}{}", messages.join(" ")).trim_end().to_owned()
+    let model = is_fallback.then(|| request.model_id.clone());
+    let words = ["call model".to_owned()].into_iter().chain(model).chain(messages);
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn print_message(message: &TranscriptMessage) -> String {
