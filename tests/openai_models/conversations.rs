@@ -1,15 +1,19 @@
 //! Conversations through the whole backend, with a server of each dialect.
+use std::time::Duration;
+
 use client::{
-    requests::{CreateConversation, PutAgent, PutLambdaTool, PutTool},
-    schema::{InferenceSettings, SenderKind, ToolApproval, ToolEffect, ToolStatus, TurnStatus},
+    requests::{CreateConversation, PutAgent, PutKnowledge, PutLambdaTool, PutTool},
+    schema::{InferenceSettings, KnowledgeMode, SenderKind, ToolApproval, ToolEffect, ToolStatus, TurnStatus},
 };
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use local::{
+    knowledge_base::{EmbeddingsOptions, KnowledgeOptions},
     lambda::LocalFunction,
     openai_models::ModelServer,
     server::{Models, ServerOptions},
 };
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::{
     backend::{Backend, options},
@@ -17,6 +21,7 @@ use crate::{
     lambda_function::{exit_when_input_closes, is_started_as_function},
 };
 
+const CITING_MODEL: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
 /// The test that is the program of the function.
 const FUNCTION_TEST: &str = "conversations::program_of_the_function";
 
@@ -101,4 +106,36 @@ async fn tool_is_called_and_its_result_answered_with_every_dialect() {
         let roles: Vec<_> = last["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
         assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "assistant", "user"], "{dialect:?}");
     }
+}
+
+/// The default model cites search results itself. Its stand-in cannot, so the handler asks it for markers.
+#[tokio::test]
+async fn answers_from_documents_are_cited_by_markers() {
+    let server = FakeServer::start(Behaviour::Dialect(Dialect::Ollama)).await;
+    let (state, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("leave.md"), "Employees have 25 days of leave.").unwrap();
+    let models = ModelServer { url: server.url.parse().unwrap(), key: None, names: vec![] };
+    let knowledge = KnowledgeOptions { folder: folder.path().into(), embeddings: EmbeddingsOptions::default() };
+    let options = options(&state, [("ModelId".to_owned(), CITING_MODEL.to_owned())].into());
+    let options = ServerOptions { models: Models::Server(models), knowledge: Some(knowledge), ..options };
+    let backend = Backend::start_with(options, state).await;
+    let mut jobs = backend.server.knowledge.as_ref().unwrap().jobs();
+    timeout(Duration::from_secs(20), jobs.wait_for(|jobs| jobs.last_ended().is_some())).await.unwrap().unwrap();
+    let knowledge = PutKnowledge { mode: Some(KnowledgeMode::Always), ..PutKnowledge::default() };
+    let agent = PutAgent {
+        id: "documents".into(),
+        model_id: CITING_MODEL.into(),
+        knowledge: Some(knowledge),
+        ..PutAgent::default()
+    };
+    backend.administrator.call(&agent).await.unwrap();
+    let conversation = CreateConversation { agent_id: Some(agent.id), ..CreateConversation::default() };
+    let conversation = backend.create(conversation).await.id;
+    // The server repeats what it gets, and so the marker of the passage.
+    backend.send_and_wait(&conversation, "How many days of leave?").await;
+    let events = backend.newest_events(&conversation).await;
+    let citations: Vec<_> = events[1].content.iter().flat_map(|block| block.citations.iter().flatten()).collect();
+    assert!(citations.iter().any(|citation| citation.title == "leave.md"), "{:?}", events[1]);
+    let [request] = &server.requests()[..] else { panic!("one request is sent to the server") };
+    assert!(request.to_string().contains("[1]"), "{request}");
 }
