@@ -108,7 +108,7 @@ async fn tool_is_called_and_its_result_answered_with_every_dialect() {
     }
 }
 
-/// The default model cites search results itself. Its stand-in cannot, so the handler asks it for markers.
+/// The default model cites search results itself. The server's model cannot, so it is asked for markers.
 #[tokio::test]
 async fn answers_from_documents_are_cited_by_markers() {
     let server = FakeServer::start(Behaviour::Dialect(Dialect::Ollama)).await;
