@@ -343,10 +343,10 @@ export class TurnReassembly {
     if (metadata) this.#applyMetadata(metadata);
     const end = endStatus(metadata, event);
     if (!event) {
-      if (end) this.markStale();
+      if (end !== undefined) this.markStale();
     } else if (event.sender.kind === 'USER') {
       this.#applyQuestion(metadata, event);
-    } else if (!end) {
+    } else if (end === undefined) {
       this.#applyEvent(event);
     } else if (this.#question && this.#phase.kind === 'STREAMING') {
       this.#applyLastEvent(event, end);

@@ -297,11 +297,16 @@ class Conversation implements ConversationStore {
   }
 
   #conversationId(): string {
-    return required(this.#state.id);
+    if (this.#state.id === undefined) {
+      throw new ParlanceError('NotFound', 'The conversation has no message yet.');
+    }
+    return this.#state.id;
   }
 
   #newest(): TurnRecord {
-    return required(newestTurn(this.#state.turns));
+    const turn = newestTurn(this.#state.turns);
+    if (!turn) throw new ParlanceError('NotFound', 'The conversation has no message yet.');
+    return turn;
   }
 
   #messagesOf(turn: TurnRecord): readonly Message[] {
@@ -322,10 +327,4 @@ class Conversation implements ConversationStore {
     }
     this.#notifier.notify();
   }
-}
-
-/** What a conversation has once it has a message. */
-function required<Value>(value: Value | undefined): Value {
-  if (value === undefined) throw new ParlanceError('NotFound', 'The conversation has no message yet.');
-  return value;
 }

@@ -44,9 +44,8 @@ function assistantMessage(turn: TurnRecord): AssistantMessage | undefined {
   if (!status) return undefined;
   const last = events.at(-1);
   const end = currentView(turn)?.end;
-  const isOver = isEnd(status);
-  const failure = isOver ? (end?.failure ?? last?.failure) : undefined;
-  const stopReason = isOver ? (end?.stopReason ?? last?.stopReason) : undefined;
+  const failure = isEnd(status) ? (end?.failure ?? last?.failure) : undefined;
+  const stopReason = isEnd(status) ? (end?.stopReason ?? last?.stopReason) : undefined;
   const usage = end?.usage ?? (last && endsAnswer(last) ? last.usage : undefined);
   const agentEvents = events.filter(({ sender }) => sender.kind === 'AGENT');
   const sender = agentEvents[0]?.sender;
@@ -56,7 +55,7 @@ function assistantMessage(turn: TurnRecord): AssistantMessage | undefined {
     key: `${turn.id}/assistant`,
     turnId: turn.id,
     parts: partsOf(turn, status),
-    status: isOver || status === 'WAITING' ? status : 'STREAMING',
+    status: isEnd(status) || status === 'WAITING' ? status : 'STREAMING',
     ...present({
       sender,
       modelId,
@@ -73,10 +72,10 @@ function partsOf(turn: TurnRecord, status: TurnStatus): Part[] {
   const view = currentView(turn);
   const parts = new PartList(turn.id);
   for (const event of answerOf(turn)) parts.addEvent(event);
-  view?.streaming.forEach(({ type, text, citations }, place) => {
+  for (const { type, text, citations } of view?.streaming ?? []) {
     if (type === 'text') parts.addText(text, citations);
-    else parts.addReasoning(place, text);
-  });
+    else parts.addReasoning(text);
+  }
   return parts.finish(status, [...(view?.toolCalls ?? []), ...(view?.pending ?? [])]);
 }
 
@@ -92,13 +91,13 @@ class PartList {
 
   addEvent(event: ConversationEvent): void {
     let index = 0;
-    event.content.forEach((block, place) => {
+    for (const block of event.content) {
       const citations = (block.citations ?? []).map((citation) => ({
         ...citation,
         stored: { eventId: event.id, index: index++ },
       }));
-      this.#addBlock(place, block, citations);
-    });
+      this.#addBlock(block, citations);
+    }
     if (event.sender.kind === 'TOOL') this.#step += 1;
   }
 
@@ -109,8 +108,8 @@ class PartList {
     this.#parts.push({ ...before, text: before.text + text, citations: [...before.citations, ...placed] });
   }
 
-  /** Each block is a paragraph, but the first one of an event may go on with the last one before. */
-  addReasoning(place: number, text: string, milliseconds?: number | null): void {
+  /** Each block is a paragraph. */
+  addReasoning(text: string, milliseconds?: number | null): void {
     const before = this.#takeLast('reasoning') ?? {
       ...this.#newPart(),
       key: `${this.#nextKey()}/reasoning`,
@@ -119,7 +118,7 @@ class PartList {
     const time = (before.milliseconds ?? 0) + (milliseconds ?? 0);
     this.#parts.push({
       ...before,
-      text: before.text + (before.text && text && place ? '\n\n' : '') + text,
+      text: before.text + (before.text && text && '\n\n') + text,
       ...present({ milliseconds: time }),
     });
   }
@@ -146,11 +145,10 @@ class PartList {
   }
 
   #addBlock(
-    place: number,
     { text, reasoning, toolUse, toolResult }: ContentBlock,
     citations: readonly PlacedCitation[],
   ): void {
-    if (reasoning) this.addReasoning(place, reasoning.text, reasoning.milliseconds);
+    if (reasoning) this.addReasoning(reasoning.text, reasoning.milliseconds);
     if (text) this.addText(text, citations);
     if (toolUse) this.#parts.push(toolPart(this.#nextKey(), this.#step, toolUse));
     if (toolResult) this.#addResult(toolResult);
@@ -215,10 +213,11 @@ const outputOf = once(({ json, text, truncated, startedAt, endedAt }: ToolResult
 }));
 
 function once<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {
-  const made = new WeakMap<Key, Value>();
+  const made = new WeakMap<Key, { value: Value }>();
   return (key) => {
-    if (!made.has(key)) made.set(key, make(key));
-    return made.get(key) as Value;
+    const known = made.get(key) ?? { value: make(key) };
+    made.set(key, known);
+    return known.value;
   };
 }
 
