@@ -241,7 +241,7 @@ pub struct Agent {
 
 impl Agent {
     /// The agent with the model that goes on with an existing answer: the one that has given its newest part,
-    /// if the agent still has it. A model of its own cannot answer where a fallback model has begun.
+    /// if the agent still has it. Where a fallback model has begun, the agent's own model could not answer.
     pub fn for_answer(self, kept_answer: &[ConversationEvent]) -> Self {
         let mut parts = kept_answer.iter().rev().filter(|event| event.sender.kind == SenderKind::Agent);
         match parts.find_map(|event| event.model_id.clone()) {

@@ -98,7 +98,7 @@ export function errorOfResponse(errors: unknown, status?: number): ParlanceError
 /** AppSync sends a list of errors, and for some limits a single object. */
 export function toList(errors: unknown): unknown[] {
   if (Array.isArray(errors)) return errors;
-  return errors === undefined || errors === null ? [] : [errors];
+  return errors ? [errors] : [];
 }
 
 function errorOfEntry(entry: unknown, status: number | undefined): ParlanceError {

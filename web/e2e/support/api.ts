@@ -97,6 +97,18 @@ export class Api {
     return read.getConversation.activeTurn !== null;
   }
 
+  /** The texts of the user's messages that are stored. */
+  async questions(conversationId: string): Promise<string[]> {
+    const document = `query ($id: ID!) {
+      getConversation(id: $id) { events(limit: 100) { items { text sender { kind } } } }
+    }`;
+    const { getConversation } = await this.request<{
+      getConversation: { events: { items: { text: string; sender: { kind: string } }[] } };
+    }>(document, { id: conversationId });
+    const questions = getConversation.events.items.filter(({ sender }) => sender.kind === 'USER');
+    return questions.map(({ text }) => text);
+  }
+
   /** The newest turn of a conversation whose messages a test did not send itself. */
   async lastTurn(conversationId: string): Promise<StoredTurn> {
     const document = `query ($id: ID!) {

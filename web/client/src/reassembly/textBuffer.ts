@@ -153,7 +153,7 @@ export class TextBuffer {
     const known = new Map([...this.#base.events, ...this.#own].map((event) => [event.id, event]));
     return events.map((event) => {
       const old = known.get(event.id);
-      return old !== undefined && isEqual(old, event) ? old : event;
+      return old && isEqual(old, event) ? old : event;
     });
   }
 }

@@ -343,10 +343,10 @@ export class TurnReassembly {
     if (metadata) this.#applyMetadata(metadata);
     const end = endStatus(metadata, event);
     if (!event) {
-      if (end !== undefined) this.markStale();
+      if (end) this.markStale();
     } else if (event.sender.kind === 'USER') {
       this.#applyQuestion(metadata, event);
-    } else if (end === undefined) {
+    } else if (!end) {
       this.#applyEvent(event);
     } else if (this.#question && this.#phase.kind === 'STREAMING') {
       this.#applyLastEvent(event, end);

@@ -297,16 +297,11 @@ class Conversation implements ConversationStore {
   }
 
   #conversationId(): string {
-    if (this.#state.id === undefined) {
-      throw new ParlanceError('NotFound', 'The conversation has no message yet.');
-    }
-    return this.#state.id;
+    return required(this.#state.id);
   }
 
   #newest(): TurnRecord {
-    const turn = newestTurn(this.#state.turns);
-    if (!turn) throw new ParlanceError('NotFound', 'The conversation has no message yet.');
-    return turn;
+    return required(newestTurn(this.#state.turns));
   }
 
   #messagesOf(turn: TurnRecord): readonly Message[] {
@@ -327,4 +322,10 @@ class Conversation implements ConversationStore {
     }
     this.#notifier.notify();
   }
+}
+
+/** What a conversation has once it has a message. */
+function required<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new ParlanceError('NotFound', 'The conversation has no message yet.');
+  return value;
 }

@@ -44,8 +44,9 @@ function assistantMessage(turn: TurnRecord): AssistantMessage | undefined {
   if (!status) return undefined;
   const last = events.at(-1);
   const end = currentView(turn)?.end;
-  const failure = isEnd(status) ? (end?.failure ?? last?.failure) : undefined;
-  const stopReason = isEnd(status) ? (end?.stopReason ?? last?.stopReason) : undefined;
+  const isOver = isEnd(status);
+  const failure = isOver ? (end?.failure ?? last?.failure) : undefined;
+  const stopReason = isOver ? (end?.stopReason ?? last?.stopReason) : undefined;
   const usage = end?.usage ?? (last && endsAnswer(last) ? last.usage : undefined);
   const agentEvents = events.filter(({ sender }) => sender.kind === 'AGENT');
   const sender = agentEvents[0]?.sender;
@@ -55,7 +56,7 @@ function assistantMessage(turn: TurnRecord): AssistantMessage | undefined {
     key: `${turn.id}/assistant`,
     turnId: turn.id,
     parts: partsOf(turn, status),
-    status: isEnd(status) || status === 'WAITING' ? status : 'STREAMING',
+    status: isOver || status === 'WAITING' ? status : 'STREAMING',
     ...present({
       sender,
       modelId,
@@ -72,10 +73,10 @@ function partsOf(turn: TurnRecord, status: TurnStatus): Part[] {
   const view = currentView(turn);
   const parts = new PartList(turn.id);
   for (const event of answerOf(turn)) parts.addEvent(event);
-  for (const { type, text, citations } of view?.streaming ?? []) {
+  view?.streaming.forEach(({ type, text, citations }, place) => {
     if (type === 'text') parts.addText(text, citations);
-    else parts.addReasoning(text);
-  }
+    else parts.addReasoning(place, text);
+  });
   return parts.finish(status, [...(view?.toolCalls ?? []), ...(view?.pending ?? [])]);
 }
 
@@ -91,13 +92,13 @@ class PartList {
 
   addEvent(event: ConversationEvent): void {
     let index = 0;
-    for (const block of event.content) {
+    event.content.forEach((block, place) => {
       const citations = (block.citations ?? []).map((citation) => ({
         ...citation,
         stored: { eventId: event.id, index: index++ },
       }));
-      this.#addBlock(block, citations);
-    }
+      this.#addBlock(place, block, citations);
+    });
     if (event.sender.kind === 'TOOL') this.#step += 1;
   }
 
@@ -108,8 +109,8 @@ class PartList {
     this.#parts.push({ ...before, text: before.text + text, citations: [...before.citations, ...placed] });
   }
 
-  /** Each block is a paragraph. */
-  addReasoning(text: string, milliseconds?: number | null): void {
+  /** Each block is a paragraph, but the first one of an event may go on with the last one before. */
+  addReasoning(place: number, text: string, milliseconds?: number | null): void {
     const before = this.#takeLast('reasoning') ?? {
       ...this.#newPart(),
       key: `${this.#nextKey()}/reasoning`,
@@ -118,7 +119,7 @@ class PartList {
     const time = (before.milliseconds ?? 0) + (milliseconds ?? 0);
     this.#parts.push({
       ...before,
-      text: before.text + (before.text && text && '\n\n') + text,
+      text: before.text + (before.text && text && place ? '\n\n' : '') + text,
       ...present({ milliseconds: time }),
     });
   }
@@ -145,10 +146,11 @@ class PartList {
   }
 
   #addBlock(
+    place: number,
     { text, reasoning, toolUse, toolResult }: ContentBlock,
     citations: readonly PlacedCitation[],
   ): void {
-    if (reasoning) this.addReasoning(reasoning.text, reasoning.milliseconds);
+    if (reasoning) this.addReasoning(place, reasoning.text, reasoning.milliseconds);
     if (text) this.addText(text, citations);
     if (toolUse) this.#parts.push(toolPart(this.#nextKey(), this.#step, toolUse));
     if (toolResult) this.#addResult(toolResult);
@@ -213,11 +215,10 @@ const outputOf = once(({ json, text, truncated, startedAt, endedAt }: ToolResult
 }));
 
 function once<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {
-  const made = new WeakMap<Key, { value: Value }>();
+  const made = new WeakMap<Key, Value>();
   return (key) => {
-    const known = made.get(key) ?? { value: make(key) };
-    made.set(key, known);
-    return known.value;
+    if (!made.has(key)) made.set(key, make(key));
+    return made.get(key) as Value;
   };
 }
 

@@ -122,6 +122,21 @@ describe('a new conversation', () => {
     expect(lastAnswer(store).parts).toMatchObject([{ type: 'reasoning', text: '' }, { key: text?.key }]);
   });
 
+  it('joins reasoning that was cut at the end of an event, and parts blocks of one event', async () => {
+    const store = open();
+    await store.send('Why?');
+    await until(store, ({ connection }) => connection === 'CONNECTED');
+    const answer = server.answer(String(store.getSnapshot().id));
+    const thought = (text: string) => block({ reasoning: { text, milliseconds: 100 } });
+    answer.event('AGENT', [thought('One.'), thought('Let me th')]);
+    answer.endWith([thought('ink.'), thought('Two.'), block({ text: 'So.' })]);
+    await until(store, isIdle);
+    expect(lastAnswer(store).parts).toMatchObject([
+      { type: 'reasoning', text: 'One.\n\nLet me think.\n\nTwo.', milliseconds: 400 },
+      { type: 'text', text: 'So.' },
+    ]);
+  });
+
   it('takes back what a guardrail has blocked, reasoning too', async () => {
     const store = open();
     await store.send('Why?');

@@ -116,7 +116,7 @@ export class Connection {
 
   unsubscribe(id: string, now: number): void {
     const entry = this.#subscriptions.get(id);
-    if (entry === undefined) return;
+    if (!entry) return;
     this.#subscriptions.delete(id);
     if (entry.state.kind === 'AWAITING_ACK' || entry.state.kind === 'ACTIVE') {
       this.#send({ type: 'stop', id });
@@ -144,7 +144,7 @@ export class Connection {
   /** The credentials of a subscription are there. */
   onAuthorized(socket: number, id: string, authorization: HttpHeaders, now: number): void {
     const entry = this.#subscriptions.get(id);
-    if (entry === undefined || !this.isCurrent(socket)) return;
+    if (!entry || !this.isCurrent(socket)) return;
     entry.state = { kind: 'AWAITING_ACK', deadline: now + ACK_TIMEOUT };
     this.#send({ type: 'start', id, operation: entry.operation, authorization });
   }

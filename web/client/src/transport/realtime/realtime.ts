@@ -186,7 +186,7 @@ export class Realtime {
 
   #deliver(id: string, signal: Signal): void {
     const observer = this.#owners.get(id)?.observer;
-    if (observer === undefined) return;
+    if (!observer) return;
     if (signal.type === 'REFUSED') this.#owners.delete(id);
     call(() => {
       switch (signal.type) {
